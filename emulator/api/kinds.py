@@ -1,0 +1,113 @@
+"""The one table of served kinds: group, version, plural, scope, verbs, short names.
+
+Everything that depends on what is served (discovery, routes, stores, informers) reads this table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+NO_COLLECTION_DELETE = ("create", "delete", "get", "list", "patch", "update", "watch")
+
+
+@dataclass(frozen=True, slots=True)
+class Subresource:
+    """`name` as in the URL; kind, group and version of what is exchanged there, "" meaning the parent's."""
+
+    name: str
+    verbs: tuple[str, ...] = ("get", "patch", "update")
+    kind: str = ""
+    group: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One served kind in one version."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    namespaced: bool = True
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ALL_VERBS
+    subresources: tuple[Subresource, ...] = ()
+    singular_name: str = ""
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def singular(self) -> str:
+        return self.singular_name or self.kind.lower()
+
+    @property
+    def resource(self) -> str:
+        """`services` or `endpointslices.discovery.k8s.io`: how errors and the store name it."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    def subresource(self, name: str) -> Subresource | None:
+        return next((sub for sub in self.subresources if sub.name == name), None)
+
+
+STATUS = Subresource("status")
+
+NAMESPACE = Kind(
+    "",
+    "v1",
+    "Namespace",
+    "namespaces",
+    False,
+    ("ns",),
+    verbs=NO_COLLECTION_DELETE,
+    subresources=(Subresource("finalize", ("update",)), STATUS),
+)
+NODE = Kind("", "v1", "Node", "nodes", False, ("no",), subresources=(STATUS,))
+POD = Kind("", "v1", "Pod", "pods", True, ("po",), ("all",), subresources=(STATUS,))
+SERVICE = Kind("", "v1", "Service", "services", True, ("svc",), ("all",), subresources=(STATUS,))
+ENDPOINTS = Kind("", "v1", "Endpoints", "endpoints", True, ("ep",))
+CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps", True, ("cm",))
+SECRET = Kind("", "v1", "Secret", "secrets")
+SERVICE_ACCOUNT = Kind("", "v1", "ServiceAccount", "serviceaccounts", True, ("sa",))
+EVENT = Kind("", "v1", "Event", "events", True, ("ev",))
+ENDPOINT_SLICE = Kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices")
+
+KINDS: tuple[Kind, ...] = (
+    CONFIG_MAP,
+    ENDPOINTS,
+    EVENT,
+    NAMESPACE,
+    NODE,
+    POD,
+    SECRET,
+    SERVICE_ACCOUNT,
+    SERVICE,
+    ENDPOINT_SLICE,
+)
+"""Every kind the API serves, in discovery's order."""
+
+_BY_PLURAL = {(kind.group, kind.version, kind.plural): kind for kind in KINDS}
+_BY_NAME = {(kind.api_version, kind.kind): kind for kind in KINDS}
+
+
+def kind_by_plural(group: str, version: str, plural: str) -> Kind | None:
+    """The kind served at /apis/group/version/plural (/api/version/plural for group "")."""
+    return _BY_PLURAL.get((group, version, plural))
+
+
+def kind_by_name(api_version: str, kind: str) -> Kind | None:
+    """The kind of a manifest with this apiVersion and kind."""
+    return _BY_NAME.get((api_version, kind))
+
+
+def kind_by_word(word: str) -> Kind | None:
+    """The kind a user means by `svc`, `service`, `Services` or `endpointslices.discovery.k8s.io`."""
+    lowered = word.lower()
+    for kind in KINDS:
+        if lowered in (kind.plural, kind.singular, kind.kind.lower(), kind.resource, *kind.short_names):
+            return kind
+    return None

@@ -1,0 +1,1 @@
+"""What kubectl speaks: URLs, discovery, negotiation, tables."""

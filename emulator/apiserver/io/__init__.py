@@ -1,0 +1,1 @@
+"""The part of apiserver that does I/O."""

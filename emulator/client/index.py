@@ -1,0 +1,82 @@
+"""An index of one kind's objects, kept current one event at a time. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from emulator.api.kinds import Kind
+from emulator.api.meta import JsonObject, ObjectKey, key_of
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference between the index before and after; `previous` is None only for ADDED."""
+
+    type: Literal["ADDED", "MODIFIED", "DELETED"]
+    kind: Kind
+    object: JsonObject
+    previous: JsonObject | None
+
+    @property
+    def key(self) -> ObjectKey:
+        return key_of(self.object)
+
+
+Listener = Callable[[Change], None]
+
+
+class Index:
+    """Objects of one kind by key and by namespace. They are shared: never change one."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self._by_namespace: dict[str, dict[str, JsonObject]] = {}
+
+    def __len__(self) -> int:
+        return sum(len(objects) for objects in self._by_namespace.values())
+
+    def __iter__(self) -> Iterator[JsonObject]:
+        for objects in list(self._by_namespace.values()):
+            yield from list(objects.values())
+
+    def get(self, name: str, namespace: str = "") -> JsonObject | None:
+        return self._by_namespace.get(namespace, {}).get(name)
+
+    def by_key(self, key: ObjectKey) -> JsonObject | None:
+        return self.get(key.name, key.namespace)
+
+    def in_namespace(self, namespace: str) -> Mapping[str, JsonObject]:
+        """The namespace's objects by name; a live view."""
+        return self._by_namespace.get(namespace, {})
+
+    def put(self, object: JsonObject) -> Change | None:
+        """Add or replace; None when this very resourceVersion is already held."""
+        key = key_of(object)
+        objects = self._by_namespace.setdefault(key.namespace, {})
+        previous = objects.get(key.name)
+        if previous is not None:
+            held, came = previous["metadata"], object["metadata"]
+            if held.get("resourceVersion") == came.get("resourceVersion") and held.get("uid") == came.get("uid"):
+                return None
+        objects[key.name] = object
+        return Change("ADDED" if previous is None else "MODIFIED", self.kind, object, previous)
+
+    def remove(self, object: JsonObject) -> Change | None:
+        """Take away; the change carries the last state told. None when it was not held."""
+        key = key_of(object)
+        objects = self._by_namespace.get(key.namespace)
+        if objects is None or key.name not in objects:
+            return None
+        previous = objects.pop(key.name)
+        if not objects:
+            del self._by_namespace[key.namespace]
+        return Change("DELETED", self.kind, object, previous)
+
+    def replace(self, objects: list[JsonObject]) -> list[Change]:
+        """The changes that make the index hold exactly `objects` (after a fresh list), already applied."""
+        wanted = {key_of(object) for object in objects}
+        gone = [object for object in self if key_of(object) not in wanted]
+        changes = [self.remove(object) for object in gone] + [self.put(object) for object in objects]
+        return [change for change in changes if change is not None]

@@ -1,0 +1,1 @@
+"""The part of client that does I/O."""

@@ -1,0 +1,1 @@
+"""Settings: YAML text, flags and environment into one frozen ClusterConfig."""

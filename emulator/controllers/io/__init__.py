@@ -1,0 +1,1 @@
+"""The part of controllers that does I/O."""

@@ -1,0 +1,1 @@
+"""Cluster DNS: names, records, answers, and the engine that joins them."""

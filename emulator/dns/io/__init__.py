@@ -1,0 +1,1 @@
+"""The part of dns that does I/O."""

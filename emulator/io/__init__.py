@@ -1,0 +1,1 @@
+"""The shell that parts share: clock, tasks, networks, the sandbox, pumps."""

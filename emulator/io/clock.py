@@ -1,0 +1,21 @@
+"""The only places where a clock is read or chance is drawn."""
+
+from __future__ import annotations
+
+import random
+import time
+from datetime import UTC, datetime
+
+
+def now() -> float:
+    """Monotonic seconds."""
+    return time.monotonic()
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def randrange(stop: int) -> int:
+    """A random integer in [0, stop)."""
+    return random.randrange(stop)

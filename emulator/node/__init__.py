@@ -1,0 +1,1 @@
+"""The node agent: pod lifecycle, probes, variables, resolv.conf."""

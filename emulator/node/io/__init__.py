@@ -1,0 +1,1 @@
+"""The part of node that does I/O."""

@@ -1,0 +1,1 @@
+"""The cluster's CA, its certificates and kubeconfig, all as text."""

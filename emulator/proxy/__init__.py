@@ -1,0 +1,1 @@
+"""Virtual IPs: what must listen where, and the pumps behind it."""

@@ -1,0 +1,1 @@
+"""The part of proxy that does I/O."""

@@ -1,0 +1,1 @@
+"""The API server without HTTP: default, admit, validate, allocate, commit."""

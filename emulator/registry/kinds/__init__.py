@@ -1,0 +1,1 @@
+"""Defaulting and validation, one module per family of kinds."""

@@ -1,0 +1,1 @@
+"""Which endpoints may take a connection, and which one does."""

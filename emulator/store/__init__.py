@@ -1,0 +1,1 @@
+"""Revisions and watch: one counter, one ordered history."""

@@ -1,0 +1,1 @@
+"""The part of store that does I/O."""
