@@ -1,0 +1,19 @@
+"""The strategy of every served kind, by resource name; the pipeline looks nowhere else.
+
+A kind without rules of its own has the plain Strategy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from emulator.api.kinds import KINDS
+from emulator.registry.kinds import service
+from emulator.registry.strategy import Strategy
+
+_OWN: tuple[Strategy, ...] = service.STRATEGIES
+
+STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
+    {kind.resource: Strategy(kind) for kind in KINDS} | {strategy.kind.resource: strategy for strategy in _OWN}
+)
