@@ -114,6 +114,7 @@ class EchoConnection(asyncio.Protocol):
         "_backend",
         "_client",
         "_delay",
+        "_eof",
         "_last_traffic",
         "_loop",
         "_parser",
@@ -137,6 +138,7 @@ class EchoConnection(asyncio.Protocol):
         self._parser: RequestParser | None = None
         self._queue: deque[Request | BadHttp] = deque()
         self._answering = False
+        self._eof = False
         self._writable = True
         self._timer: asyncio.TimerHandle | None = None
         self._delay: asyncio.TimerHandle | None = None
@@ -144,8 +146,8 @@ class EchoConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        peer = self._transport.get_extra_info("peername")
-        self._client = f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}" if peer else ""
+        peer = self._transport.get_extra_info("peername") or ("", 0)  # none when the client is gone already
+        self._client = f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
         self._backend.opened(self)
         if self._backend.stopping:
             self._transport.close()
@@ -168,9 +170,8 @@ class EchoConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         if self._start:
             self._echo_start()
-        if self._raw or not (self._queue or self._answering):
-            return False  # everything was answered: close after what is still being written
-        return True
+        self._eof = True
+        return not self._raw and bool(self._queue or self._answering)  # False closes once all is written
 
     def pause_writing(self) -> None:
         self._writable = False
@@ -260,7 +261,8 @@ class EchoConnection(asyncio.Protocol):
         self._delay = None
         if self._transport is None:
             return
-        keep_alive = request.keep_alive and not self._backend.stopping
+        last = self._eof and not self._queue
+        keep_alive = request.keep_alive and not self._backend.stopping and not last
         self._write(
             given.response.encode(head_only=request.method == "HEAD", keep_alive=keep_alive, version=request.version)
         )
