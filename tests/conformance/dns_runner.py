@@ -8,6 +8,7 @@ Prints equal/total per category; exit status 1 if a case differs. The file's hea
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -247,18 +248,18 @@ def aliases_lead(records: list[Record]) -> bool:
     return True
 
 
-def run_case(case: Mapping[str, Any], exchange: Exchange) -> Result:
+def run_case(case: Mapping[str, Any], exchange: Exchange, serial: int = SERIAL) -> Result:
     result = Result(case["id"], case["category"])
     for before in case.get("before") or ():
         exchange(query_packet(before), before.get("query") or {})
     try:
-        result.differences = compare(case, exchange(query_packet(case), case.get("query") or {}))
+        result.differences = compare(case, exchange(query_packet(case, serial), case.get("query") or {}))
     except (ValueError, KeyError, IndexError) as error:
         result.differences = [f"{type(error).__name__}: {error}"]
     return result
 
 
-def run_walk(case: Mapping[str, Any], exchange: Exchange) -> Result:
+def run_walk(case: Mapping[str, Any], exchange: Exchange, serial: int = SERIAL) -> Result:
     """A search walk; the resolver of these cases goes on after NODATA, as glibc does."""
 
     def ask(name: bytes, type_: int) -> Message:
@@ -305,6 +306,31 @@ def run_document(document: Mapping[str, Any], category: str = "") -> list[Result
     return results
 
 
+async def run_live(document: Mapping[str, Any], category: str = "") -> list[Result]:
+    """Every case against a DnsServer on real sockets, a fresh one each; client addresses cannot be taken there."""
+    from tests.conformance.dns_live import UpstreamService, can_run_live, serving, socket_exchange
+
+    defaults = document.get("server") or {}
+    objects = document.get("fixture") or ()
+    results = []
+    for section, run in (("cases", run_case), ("search_walks", run_walk)):
+        for case in document.get(section) or ():
+            if category and case["category"] != category:
+                continue
+            if not can_run_live(case):
+                results.append(Result(case["id"], case["category"], skipped="client address"))
+                continue
+            config = DnsConfig.from_mapping({**defaults, **(case.get("config") or {})})
+            async with serving(objects, config, upstream=UpstreamService(document.get("upstream") or ())) as (
+                server,
+                _,
+            ):
+                exchange = socket_exchange(server.address)
+                serial = server.records.serial
+                results.append(await asyncio.to_thread(run, case, exchange, serial))
+    return results
+
+
 def report(results: list[Result], verbose: bool) -> int:
     """Print the table; the exit status."""
     total = Counter(result.category for result in results if not result.skipped)
@@ -324,8 +350,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("file", type=Path)
     parser.add_argument("--category", default="")
     parser.add_argument("-v", "--verbose", action="store_true")
+    parser.add_argument("--live", action="store_true", help="ask a real server over loopback sockets")
     options = parser.parse_args(arguments)
     document = yaml.safe_load(options.file.read_text(encoding="utf-8"))
+    if options.live:
+        return report(asyncio.run(run_live(document, options.category)), options.verbose)
     return report(run_document(document, options.category), options.verbose)
 
 

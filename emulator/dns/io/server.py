@@ -93,6 +93,7 @@ class DnsServer:
         self.records = Records(pods=self.config.pods == "verified")
         self.engine = Engine(self.records, self.config, rng=rng)
         self.engine.synced = False
+        self.synced = asyncio.Event()
         self.bound: list[tuple[str, str, int]] = []  # (network mode, host, port)
         self._upstream_servers = upstreams
         self._stub_domains = stub_domains
@@ -113,6 +114,7 @@ class DnsServer:
         return self.bound[0][1:]
 
     async def run(self, ready: Callable[[], None]) -> None:
+        self.bound.clear()
         async with AsyncExitStack() as stack:
             sockets = [pair for entry in self.listen if (pair := await self._bind(entry, stack)) is not None]
             if not sockets:
@@ -139,6 +141,7 @@ class DnsServer:
         for informer in self._informers:
             await informer.synced.wait()
         self.engine.synced = True
+        self.synced.set()
 
     def _apply(self, change: Change) -> None:
         self.records.apply(change, at=int(clock.utc_now().timestamp()))
