@@ -72,13 +72,14 @@ class Observed:
     failure: tuple[str, str] | None = None
 
 
-def pod_status(pod: JsonObject, observed: Observed, *, at: datetime) -> JsonObject:
+def pod_status(pod: JsonObject, observed: Observed, *, at: datetime, phase: str = "") -> JsonObject:
     """The whole status to write; what the node does not own (other conditions, qosClass, ...) is kept.
 
+    phase: overrides the one that follows from the containers, for a pod that is ended from outside.
     Settled state gives the very status the pod already has.
     """
     old: Mapping[str, Any] = pod.get("status") or {}
-    phase = "Failed" if observed.failure else pod_phase(pod, observed)
+    phase = phase or ("Failed" if observed.failure else pod_phase(pod, observed))
     status: JsonObject = {key: value for key, value in old.items() if key not in ("reason", "message")}
     if generation := pod["metadata"].get("generation"):
         status["observedGeneration"] = generation

@@ -1,0 +1,413 @@
+"""One pod on one node: brings what runs in line with the manifest, step by step, and writes its status.
+
+Its `sync` is called by one worker at a time whenever something changed; it never waits for the pod's own time to
+pass. Ending a pod does wait, so that is a task of its own (podend.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from emulator.api.meta import JsonObject, ObjectKey, key_of
+from emulator.client.io.protocol import Client
+from emulator.io.network import Network
+from emulator.io.tasks import TaskOwner
+from emulator.node import lifecycle
+from emulator.node.backends import BadBackend, Target, declared_ports, default_probe, target_of
+from emulator.node.echoapp import EchoPod
+from emulator.node.envvars import UnresolvedVariable, environment
+from emulator.node.hosts import pod_hostname, system_hostname
+from emulator.node.io.backend import Backend, BindFailure, Listen
+from emulator.node.io.containerrun import ContainerRun
+from emulator.node.io.echo import EchoBackend
+from emulator.node.io.events import EventRecorder
+from emulator.node.io.external import ExternalBackend
+from emulator.node.io.podaddress import free_address
+from emulator.node.io.prober import ProbedContainer, ProbeRun, Result
+from emulator.node.io.statuswriter import StatusWriter
+from emulator.node.lifecycle import Observed, Terminated, Waiting
+from emulator.node.podips import NoPodAddress, PodAddresses
+from emulator.node.probes import needs_program, probe_specs
+from emulator.node.resolvconf import pod_resolv_conf
+from emulator.node.restarts import is_restarted
+
+LACKS_REFERENCE = "CreateContainerConfigError"
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlace:
+    """One node of the agent."""
+
+    name: str
+    address: str
+    addresses: PodAddresses
+
+
+class World(Protocol):
+    """What a pod may use; the agent fulfils it."""
+
+    client: Client
+    network: Network
+    host_network: Network
+    events: EventRecorder
+    probes: TaskOwner
+    cluster_domain: str
+    cluster_dns: tuple[str, ...]
+    node_resolv_conf: str
+
+    def at(self) -> datetime: ...
+    def now(self) -> float: ...
+    def again(self, key: ObjectKey) -> None: ...
+    def link_variables(self, namespace: str, enable_service_links: bool) -> Mapping[str, str]: ...
+    def config_maps(self, namespace: str) -> Mapping[str, JsonObject]: ...
+    def secrets(self, namespace: str) -> Mapping[str, JsonObject]: ...
+    def allocatable(self) -> Mapping[str, str]: ...
+
+
+class PodRun:
+    """What runs for one pod."""
+
+    def __init__(self, world: World, place: NodePlace, pod: JsonObject) -> None:
+        self.world = world
+        self.place = place
+        self.pod = pod
+        self.key = key_of(pod)
+        self.uid: str = pod["metadata"].get("uid") or ""
+        self.address = ""
+        self.own_address = ""
+        self.started_at: datetime | None = None
+        self.started_monotonic = 0.0
+        self.failure: tuple[str, str] | None = None
+        self.finished = False  # the containers have ended for good
+        self.ending: asyncio.Task[None] | None = None
+        self.endpoint_out = asyncio.Event()
+        self._status = StatusWriter(world.client)
+        self._timer: asyncio.TimerHandle | None = None
+        self._told_programs = False
+        counts = {
+            each["name"]: each.get("restartCount") or 0
+            for field in ("initContainerStatuses", "containerStatuses")
+            for each in (pod.get("status") or {}).get(field) or ()
+        }
+        waiting = Waiting("PodInitializing" if (pod.get("spec") or {}).get("initContainers") else "ContainerCreating")
+        self.containers = [
+            ContainerRun(manifest, role, counts.get(manifest["name"], 0), waiting)
+            for role, manifest in lifecycle.declared_containers(pod)
+        ]
+
+    # -- steps -----------------------------------------------------------------------------------------------------
+
+    async def sync(self, pod: JsonObject) -> None:
+        """Bring everything up to date with `pod` and the time."""
+        self.pod = pod
+        if not self.finished:
+            if not self.address and not await self._take_address():
+                await self.write_status()
+                return
+            if self.ending is None:
+                await self._advance()
+                for container in self.containers:
+                    container.start_due_probes()
+        if self.ending is None or not self.finished:
+            await self.write_status()
+        self._arm()
+
+    async def _take_address(self) -> bool:
+        if self.started_at is None:
+            self.started_at, self.started_monotonic = self.world.at(), self.world.now()
+        if (self.pod.get("spec") or {}).get("hostNetwork"):
+            self.address = self.place.address
+        else:
+            try:
+                ports = [port for each in self.containers for port in declared_ports(each.manifest)]
+                present = (self.pod.get("status") or {}).get("podIP") or ""
+                self.own_address = await free_address(self.place.addresses, self.world.network, ports, present)
+                self.address = self.own_address
+            except NoPodAddress as error:
+                self.warn("FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
+                return False
+        conf = pod_resolv_conf(self.pod, self.world.node_resolv_conf, self.world.cluster_dns, self.world.cluster_domain)
+        for event in conf.events:
+            self.warn(event.reason, event.message)
+        return True
+
+    async def _advance(self) -> None:
+        """Start, end and restart containers as far as that is due now."""
+        deadline = (self.pod.get("spec") or {}).get("activeDeadlineSeconds")
+        if deadline and self.world.now() - self.started_monotonic >= deadline:
+            await self._fail("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+            return
+        for container in self.containers:
+            if container.role == "init":
+                if not await self._advance_init(container):
+                    return
+                continue
+            await self._advance_long(container)
+            if container.role == "sidecar" and not container.started:
+                return
+        regular = [container for container in self.containers if container.role == "container"]
+        if regular and all(isinstance(each.state, Terminated) and each.restart_at is None for each in regular):
+            await self._finish()
+
+    async def _advance_init(self, container: ContainerRun) -> bool:
+        """Simulated init containers succeed at once."""
+        if isinstance(container.state, Terminated):
+            return container.state.exit_code == 0
+        if not self._prepare(container):
+            return False
+        container.begin(self.world.at(), self.world.now(), 0.0)
+        self._tell_started(container)
+        container.end(0, self.world.at())
+        return True
+
+    async def _advance_long(self, container: ContainerRun) -> None:
+        now = self.world.now()
+        if container.running:
+            if probe := container.must_restart:
+                self._tell(
+                    container,
+                    "Normal",
+                    "Killing",
+                    f"Container {container.name} failed {probe} probe, will be restarted",
+                )
+                await self._end(container, 137)
+            elif container.ends_at is not None and container.ends_at <= now:
+                await self._end(container, lifecycle.exit_code(self.pod))
+        if isinstance(container.state, Terminated) and container.restart_at is None:
+            if not is_restarted(lifecycle.restart_policy_of(self.pod), container.state.exit_code) and (
+                container.role == "container"
+            ):
+                return
+            self._wait_for_restart(container)
+        if not container.running and (container.restart_at is None or container.restart_at <= self.world.now()):
+            await self._start(container)
+
+    async def _end(self, container: ContainerRun, code: int) -> None:
+        container.end(code, self.world.at())
+        if container.backend is not None:
+            await container.backend.abort()
+
+    def _wait_for_restart(self, container: ContainerRun) -> None:
+        seconds = container.plan_restart(self.world.now())
+        if not seconds:
+            return
+        full = f"{self.key.name}_{self.key.namespace}({self.uid})"
+        container.state = Waiting(
+            "CrashLoopBackOff",
+            f"back-off {_go_duration(seconds)} restarting failed container={container.name} pod={full}",
+        )
+        self._tell(
+            container, "Warning", "BackOff", f"Back-off restarting failed container {container.name} in pod {full}"
+        )
+
+    # -- starting a container --------------------------------------------------------------------------------------
+
+    def _prepare(self, container: ContainerRun) -> bool:
+        """Work out what the container is started with; False leaves it waiting."""
+        namespace = self.key.namespace
+        links = (self.pod.get("spec") or {}).get("enableServiceLinks") is not False
+        pod = {**self.pod, "status": {**(self.pod.get("status") or {}), **self._addresses()}}
+        try:
+            variables = environment(
+                pod,
+                container.manifest,
+                (),
+                config_maps=self.world.config_maps(namespace),
+                secrets=self.world.secrets(namespace),
+                allocatable=self.world.allocatable(),
+                link_variables=self.world.link_variables(namespace, links),
+            )
+            target_of(self.pod, container.name)
+        except (UnresolvedVariable, BadBackend) as error:
+            waiting = Waiting(LACKS_REFERENCE, str(error))
+            if container.state != waiting:
+                container.state = waiting
+                self._tell(container, "Warning", "Failed", f"Error: {error}")
+            return False
+        container.variables = {"HOSTNAME": system_hostname(self.pod, self.world.cluster_domain), **variables}
+        return True
+
+    def _addresses(self) -> JsonObject:
+        return {
+            "hostIP": self.place.address,
+            "hostIPs": [{"ip": self.place.address}],
+            "podIP": self.address,
+            "podIPs": [{"ip": self.address}],
+        }
+
+    async def _start(self, container: ContainerRun) -> None:
+        if not self._prepare(container):
+            return
+        target = target_of(self.pod, container.name)
+        container.backend = self._backend(container, target)
+        failures = await container.backend.bind(list(self._listens(container)))
+        for failure in failures:
+            self._warn_unbound(container, failure)
+        container.begin(self.world.at(), self.world.now(), None if target else lifecycle.run_seconds(self.pod))
+        self._tell_started(container)
+        specs = probe_specs(container.manifest)
+        if target is not None and (extra := default_probe(container.manifest)):
+            specs = (*specs, extra)
+        self._tell_programs(container, any(needs_program(spec) for spec in specs))
+        probed = ProbedContainer(
+            container.manifest, self.address, self.world.host_network if target else self.world.network, target
+        )
+        container.begin_probes(specs, probed, self.world.probes, self._probe_told)
+
+    def _backend(self, container: ContainerRun, target: Target | None) -> Backend:
+        if target is not None:
+            return ExternalBackend(self.world.network, self.world.host_network, target)
+        described = EchoPod(
+            pod=self.key.name,
+            namespace=self.key.namespace,
+            node=self.place.name,
+            address=self.address,
+            hostname=pod_hostname(self.pod),
+            container=container.name,
+            variables=container.variables,
+            is_ready=lambda: self.is_ready(container),
+        )
+        return EchoBackend(self.world.network, described)
+
+    def _listens(self, container: ContainerRun) -> Iterator[Listen]:
+        for port in declared_ports(container.manifest):
+            yield Listen(port.protocol, self.address, port.port, port.port)
+            if port.host_port and self.own_address:
+                yield Listen(port.protocol, self.place.address, port.host_port, port.port)
+
+    # -- status ----------------------------------------------------------------------------------------------------
+
+    def is_ready(self, container: ContainerRun) -> bool:
+        running_seconds = self.world.now() - container.started_monotonic
+        return container.probes_ready and lifecycle.steered_ready(self.pod, running_seconds)[0]
+
+    def observed(self) -> Observed:
+        return Observed(
+            containers=tuple(each.view(ready=self.is_ready(each)) for each in self.containers),
+            host_ip=self.place.address,
+            pod_ips=(self.address,) if self.address else (),
+            started_at=self.started_at,
+            failure=self.failure,
+        )
+
+    async def write_status(self, phase: str = "") -> None:
+        """Write the status if it differs from the one the API has; `phase` overrides the one worked out."""
+        await self._status.write(
+            self.pod, lambda base: lifecycle.pod_status(base, self.observed(), at=self.world.at(), phase=phase)
+        )
+
+    @property
+    def lacks_reference(self) -> bool:
+        """Whether a container waits for a ConfigMap or Secret."""
+        return any(isinstance(each.state, Waiting) and each.state.reason == LACKS_REFERENCE for each in self.containers)
+
+    def _arm(self) -> None:
+        """Come back when the next thing happens by itself."""
+        now, due = self.world.now(), [moment for moment in self._moments() if moment is not None]
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if due and not self.finished:
+            delay = max(0.0, min(due) - now)
+            self._timer = asyncio.get_running_loop().call_later(delay, self.world.again, self.key)
+
+    def _moments(self) -> Iterator[float | None]:
+        if (deadline := (self.pod.get("spec") or {}).get("activeDeadlineSeconds")) and self.ending is None:
+            yield self.started_monotonic + deadline
+        for container in self.containers:
+            if self.ending is None:
+                waits = container.restart_at is not None and container.restart_at > self.world.now()
+                yield container.restart_at if waits else None  # one that is due already lacks something else
+                yield container.ends_at
+            if container.probes_ready:
+                running_seconds = self.world.now() - container.started_monotonic
+                wait = lifecycle.steered_ready(self.pod, running_seconds)[1]
+                yield None if wait is None else self.world.now() + wait
+        if not self.address:
+            yield self.world.now() + 1.0  # no free address: look again
+
+    # -- ends ------------------------------------------------------------------------------------------------------
+
+    async def _finish(self) -> None:
+        """Every container ended for good: free what the pod held; its status stays."""
+        for container in self.containers:
+            if container.running:
+                await self._end(container, 0)
+        await self.release()
+
+    async def _fail(self, reason: str, message: str) -> None:
+        self.failure = (reason, message)
+        self.warn(reason, message)
+        for container in self.containers:
+            await self._end(container, 137)
+        await self.release()
+
+    async def release(self) -> None:
+        """Cut everything and free the address; may be called again."""
+        self.finished = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for container in self.containers:
+            container.stop_probes()
+            if container.backend is not None:
+                await container.backend.abort()
+                container.backend = None
+        if self.own_address:
+            self.place.addresses.release(self.own_address)
+            self.own_address = ""
+
+    # -- what is told ----------------------------------------------------------------------------------------------
+
+    def _probe_told(self, container: ContainerRun, run: ProbeRun, result: Result, decided: bool) -> None:
+        if not result.success:
+            kind = run.spec.type.capitalize()
+            self._tell(container, "Warning", "Unhealthy", f"{kind} probe failed: {result.output}")
+        if decided:
+            self.world.again(self.key)
+
+    def warn(self, reason: str, message: str) -> None:
+        self.world.events.record(self.pod, self.place.name, "Warning", reason, message)
+
+    def _tell(self, container: ContainerRun, type: str, reason: str, message: str) -> None:
+        self.world.events.record(
+            self.pod,
+            self.place.name,
+            type,
+            reason,
+            message,
+            container=container.name,
+            init=container.role != "container",
+        )
+
+    def tell_killing(self, container: ContainerRun) -> None:
+        self._tell(container, "Normal", "Killing", f"Stopping container {container.name}")
+
+    def _tell_started(self, container: ContainerRun) -> None:
+        image = container.manifest.get("image") or ""
+        present = f'Container image "{image}" already present on machine and can be accessed by the pod'
+        self._tell(container, "Normal", "Pulled", present)
+        self._tell(container, "Normal", "Created", "Container created")
+        self._tell(container, "Normal", "Started", "Container started")
+
+    def _tell_programs(self, container: ContainerRun, has_programs: bool) -> None:
+        if has_programs and not self._told_programs:
+            self._told_programs = True
+            message = f"exec probes of container {container.name} are not run: the container is simulated, they pass"
+            self._tell(container, "Normal", "ProbeSimulated", message)
+
+    def _warn_unbound(self, container: ContainerRun, failure: BindFailure) -> None:
+        listen = failure.listen
+        denied = failure.error.errno in (errno.EACCES, errno.EPERM)
+        why = "this user may not bind ports so low" if denied else failure.error.strerror or str(failure.error)
+        message = f"port {listen.port}/{listen.protocol} is not served at {listen.host}: {why}; the other ports work"
+        self._tell(container, "Warning", "PortNotServed", message)
+
+
+def _go_duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
