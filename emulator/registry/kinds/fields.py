@@ -226,3 +226,12 @@ def cidr_warnings(path: str, value: str) -> list[str]:
     if not texts and network.version == 6 and str(network) != value:
         texts.append(f'{path}: IPv6 CIDR value "{value}" should be in RFC 5952 canonical format ("{network}")')
     return texts
+
+
+TAINT_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+
+
+def taint_effect(path: str, effect: str) -> list[FieldError]:
+    if not effect:
+        return [required(path)]
+    return [] if effect in TAINT_EFFECTS else [unsupported(path, effect, TAINT_EFFECTS)]

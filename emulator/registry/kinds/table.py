@@ -9,11 +9,22 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from emulator.api.kinds import KINDS
-from emulator.registry.kinds import service
+from emulator.registry.kinds import configuration, core, endpoints, pod, service
 from emulator.registry.strategy import Strategy
 
-_OWN: tuple[Strategy, ...] = service.STRATEGIES
+_OWN: tuple[Strategy, ...] = (
+    *configuration.STRATEGIES,
+    *core.STRATEGIES,
+    *endpoints.STRATEGIES,
+    *pod.STRATEGIES,
+    *service.STRATEGIES,
+)
 
 STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
     {kind.resource: Strategy(kind) for kind in KINDS} | {strategy.kind.resource: strategy for strategy in _OWN}
 )
+
+DEPRECATIONS: Mapping[str, str] = MappingProxyType(
+    {"endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"}
+)
+"""The Warning that every request to a deprecated resource is answered with, reads included."""

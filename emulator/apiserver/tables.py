@@ -1,0 +1,61 @@
+"""kubectl's tables: the columns of each kind, and one object's cells.
+
+The server makes them, so that every client prints the same. All columns are always filled; those of priority 1
+show with `-o wide`. Nothing here looks at another object than the one it prints.
+Source: pkg/printers/internalversion/printers.go, k8s.io/apimachinery pkg/util/duration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from emulator.api import kinds
+from emulator.api.kinds import Kind
+from emulator.api.meta import JsonObject
+from emulator.apiserver import columns_core, columns_pod, columns_service
+from emulator.apiserver.cells import AGE, NAME, Column, age, human_duration
+
+__all__ = ["Row", "columns", "human_duration", "row"]
+
+Cells = Callable[[JsonObject, datetime], list[Any]]
+
+
+class Row(NamedTuple):
+    """The cells of one object, and the row's conditions (only finished Pods have one)."""
+
+    cells: list[Any]
+    conditions: list[JsonObject]
+
+
+def columns(kind: Kind) -> list[JsonObject]:
+    """The columnDefinitions of a kind's Table."""
+    definitions, _ = _TABLES.get(kind.resource, _PLAIN)
+    return [column.definition() for column in definitions]
+
+
+def row(kind: Kind, object: JsonObject, *, at: datetime) -> Row:
+    """One object's row; `at` is the time that ages are counted to."""
+    _, cells = _TABLES.get(kind.resource, _PLAIN)
+    conditions = columns_pod.conditions(object) if kind.resource == kinds.POD.resource else []
+    return Row(cells(object, at), conditions)
+
+
+def _plain_cells(object: JsonObject, at: datetime) -> list[Any]:
+    return [object["metadata"].get("name", ""), age(object, at)]
+
+
+_PLAIN: tuple[tuple[Column, ...], Cells] = ((NAME, AGE), _plain_cells)
+
+_TABLES: Mapping[str, tuple[tuple[Column, ...], Cells]] = {
+    kinds.SERVICE.resource: (columns_service.SERVICE, columns_service.service_cells),
+    kinds.ENDPOINTS.resource: (columns_service.ENDPOINTS, columns_service.endpoints_cells),
+    kinds.ENDPOINT_SLICE.resource: (columns_service.ENDPOINT_SLICE, columns_service.slice_cells),
+    kinds.POD.resource: (columns_pod.POD, columns_pod.pod_cells),
+    kinds.NODE.resource: (columns_core.NODE, columns_core.node_cells),
+    kinds.NAMESPACE.resource: (columns_core.NAMESPACE, columns_core.namespace_cells),
+    kinds.EVENT.resource: (columns_core.EVENT, columns_core.event_cells),
+    kinds.CONFIG_MAP.resource: (columns_core.CONFIG_MAP, columns_core.config_map_cells),
+    kinds.SECRET.resource: (columns_core.SECRET, columns_core.secret_cells),
+}
