@@ -26,11 +26,14 @@ from emulator.dns.engine import Drop, Engine, Forward, Outcome, Reply
 from emulator.dns.records import Records
 from emulator.dns.walk import walk
 from emulator.dns.wire import Edns, Message, Question, Record
+from emulator.node.resolvconf import run_resolv_conf_case
 
 OPTIONS = {"nsid": 3, "subnet": 8, "ecs": 8, "client-subnet": 8, "expire": 9, "cookie": 10, "keepalive": 11,
            "tcp-keepalive": 11, "padding": 12}  # fmt: skip
 CLIENT = ("192.0.2.200", 40000)
 SERIAL = 1499347823
+
+derive_slices: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] | None = None
 
 Exchange = Callable[[bytes, Mapping[str, Any]], list[bytes]]
 """Sends one query and gives the replies; none if nothing was sent back."""
@@ -301,9 +304,24 @@ def run_document(document: Mapping[str, Any], category: str = "") -> list[Result
     def wanted(section: str) -> Iterable[Mapping[str, Any]]:
         return (case for case in document.get(section) or () if not category or case["category"] == category)
 
-    results = [run_case(case, exchange(case)) for case in wanted("cases")]
+    results = []
+    for case in wanted("cases"):
+        why = unmet(case)
+        results.append(Result(case["id"], case["category"], skipped=why) if why else run_case(case, exchange(case)))
     results += [run_walk(case, exchange(case)) for case in wanted("search_walks")]
+    results += [run_resolv_conf(case) for case in wanted("resolv_conf")]
     return results
+
+
+def run_resolv_conf(case: Mapping[str, Any]) -> Result:
+    """What kubelet writes; the rule belongs to the node part."""
+    return Result(case["id"], case["category"], run_resolv_conf_case(case))
+
+
+def unmet(case: Mapping[str, Any]) -> str:
+    """What a case requires and this tree does not have, or ""."""
+    requires = case.get("requires")
+    return f"requires {requires}" if requires and derive_slices is None else ""
 
 
 async def run_live(document: Mapping[str, Any], category: str = "") -> list[Result]:
@@ -317,8 +335,9 @@ async def run_live(document: Mapping[str, Any], category: str = "") -> list[Resu
         for case in document.get(section) or ():
             if category and case["category"] != category:
                 continue
-            if not can_run_live(case):
-                results.append(Result(case["id"], case["category"], skipped="client address"))
+            why = unmet(case) or ("" if can_run_live(case) else "client address")
+            if why:
+                results.append(Result(case["id"], case["category"], skipped=why))
                 continue
             config = DnsConfig.from_mapping({**defaults, **(case.get("config") or {})})
             async with serving(objects, config, upstream=UpstreamService(document.get("upstream") or ())) as (

@@ -1,0 +1,1 @@
+"""Unit tests of emulator.dns; no event loop."""
