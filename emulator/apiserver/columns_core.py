@@ -23,7 +23,7 @@ NODE = (
     Column("Internal-IP", "Its address in the cluster.", wide=True),
     Column("External-IP", "Its address outside.", wide=True),
     Column("OS-Image", "Its operating system.", wide=True),
-    Column("Kernel-Version", "Its kernel.", wide=True),
+    Column("Kernel-Version", "Its kernel and architecture.", wide=True),
     Column("Container-Runtime", "What runs its containers.", wide=True),
 )
 NAMESPACE = (NAME, Column("Status", "Active or Terminating."), AGE)
@@ -54,9 +54,14 @@ def node_cells(node: JsonObject, at: datetime) -> list[Any]:
         _address(node, "InternalIP"),
         _address(node, "ExternalIP"),
         info.get("osImage") or UNKNOWN,
-        info.get("kernelVersion") or UNKNOWN,
+        _kernel(info),
         info.get("containerRuntimeVersion") or UNKNOWN,
     ]
+
+
+def _kernel(info: Mapping[str, str]) -> str:
+    version = info.get("kernelVersion") or UNKNOWN
+    return f"{version} ({info['architecture']})" if info.get("architecture") else version
 
 
 def _node_status(node: JsonObject) -> str:

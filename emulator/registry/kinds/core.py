@@ -85,8 +85,15 @@ def validate_namespace_update(namespace: JsonObject, old: JsonObject, context: C
 
 def default_node(node: JsonObject, context: Context) -> None:
     """The parts of a node's status that are always written, however empty, and allocatable from capacity."""
-    node.setdefault("spec", {})
+    spec = node.setdefault("spec", {})
+    first, ranges = spec.get("podCIDR"), spec.get("podCIDRs") or []
+    if first and ranges[:1] != [first]:
+        spec["podCIDRs"] = [first]
+    elif ranges and not first:
+        spec["podCIDR"] = ranges[0]
     status = node.setdefault("status", {})
+    for part in ("capacity", "allocatable"):
+        quantities.canonicalise(status.get(part))
     if status.get("capacity") and status.get("allocatable") is None:
         status["allocatable"] = dict(status["capacity"])
     status.setdefault("daemonEndpoints", {}).setdefault("kubeletEndpoint", {}).setdefault("Port", 0)
@@ -106,7 +113,7 @@ def validate_node(node: JsonObject, context: Context) -> list[FieldError]:
     errors = _taint_errors(node["spec"].get("taints") or ())
     for part in ("capacity", "allocatable"):
         for name, quantity in sorted((node["status"].get(part) or {}).items()):
-            errors += quantities.not_negative_errors(f"status.{part}.{name}", quantity)
+            errors += quantities.resource_errors(f"status.{part}.{name}", name, quantity)
     for index, cidr in enumerate(node["spec"].get("podCIDRs") or ()):
         errors += fields.legacy_cidr(f"spec.podCIDRs[{index}]", cidr)
     return errors
@@ -152,8 +159,8 @@ def node_labels(node: JsonObject) -> Mapping[str, str]:
 
 def default_event(event: JsonObject, context: Context) -> None:
     """The fields an Event always shows, however empty."""
-    for name, empty in (("involvedObject", {}), ("source", {})):
-        event.setdefault(name, dict(empty))
+    for name in ("involvedObject", "source"):
+        event.setdefault(name, {})
     for name in ("firstTimestamp", "lastTimestamp", "eventTime"):
         event.setdefault(name, None)
     event.setdefault("reportingComponent", "")
@@ -220,7 +227,7 @@ def event_labels(event: JsonObject) -> Mapping[str, str]:
 
 
 def namespace_labels(namespace: JsonObject) -> Mapping[str, str]:
-    return {"status.phase": (namespace.get("status") or {}).get("phase") or "", "name": namespace["metadata"]["name"]}
+    return {"status.phase": (namespace.get("status") or {}).get("phase") or ""}
 
 
 STRATEGIES: tuple[Strategy, ...] = (
@@ -233,7 +240,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         validate_update=validate_namespace_update,
         validate_name=names.dns1123_label,
         field_labels=namespace_labels,
-        field_label_names=frozenset(("status.phase", "name")),
+        field_label_names=frozenset(("status.phase",)),
         returns_deleted_object=True,
     ),
     Strategy(

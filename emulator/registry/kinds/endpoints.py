@@ -6,12 +6,17 @@ Source: pkg/apis/core/validation/validation.go (ValidateEndpoints), pkg/apis/dis
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from emulator.api import names
 from emulator.api.errors import FieldError, duplicate, invalid, required, too_many
 from emulator.api.kinds import ENDPOINT_SLICE, ENDPOINTS
-from emulator.api.meta import JsonObject, labels_of
+from emulator.api.meta import JsonObject, key_of, labels_of
 from emulator.registry.kinds import fields
 from emulator.registry.strategy import Context, Strategy
+
+AddressCheck = Callable[[str, str], list[FieldError]]
 
 MANAGED_BY = "endpoints.kubernetes.io/managed-by"
 CONTROLLER = "endpoint-controller"
@@ -37,33 +42,40 @@ def default_endpoints(endpoints: JsonObject, context: Context) -> None:
 
 
 def validate_endpoints(endpoints: JsonObject, context: Context) -> list[FieldError]:
+    check = _address_check(endpoints, context)
     errors: list[FieldError] = []
     for index, subset in enumerate(endpoints.get("subsets") or ()):
-        errors += _subset_errors(f"subsets[{index}]", subset, context)
+        errors += _subset_errors(f"subsets[{index}]", subset, check)
     return errors
 
 
-def _subset_errors(path: str, subset: JsonObject, context: Context) -> list[FieldError]:
+def _address_check(object: JsonObject, context: Context) -> AddressCheck:
+    # The API server itself may listen on loopback, and says so in default/kubernetes.
+    loopback = context.config.network == "loopback" and key_of(object) == ("default", "kubernetes")
+    return partial(fields.endpoint_ip, context=context, loopback=loopback)
+
+
+def _subset_errors(path: str, subset: JsonObject, check: AddressCheck) -> list[FieldError]:
     errors: list[FieldError] = []
     if not subset.get("addresses") and not subset.get("notReadyAddresses"):
         errors.append(required(path, "must specify `addresses` or `notReadyAddresses`"))
     for name in ("addresses", "notReadyAddresses"):
         for index, address in enumerate(subset.get(name) or ()):
-            errors += _address_errors(f"{path}.{name}[{index}]", address, context)
+            errors += _address_errors(f"{path}.{name}[{index}]", address, check)
     ports = subset.get("ports") or ()
     for index, port in enumerate(ports):
         errors += _endpoints_port_errors(f"{path}.ports[{index}]", port, name_required=len(ports) > 1)
     return errors
 
 
-def _address_errors(path: str, address: JsonObject, context: Context) -> list[FieldError]:
+def _address_errors(path: str, address: JsonObject, check: AddressCheck) -> list[FieldError]:
     ip = address.get("ip") or ""
     errors = fields.legacy_ip(f"{path}.ip", ip)
     if address.get("hostname"):
         errors += fields.label(f"{path}.hostname", address["hostname"])
     if address.get("nodeName") is not None:
         errors += fields.subdomain(f"{path}.nodeName", address["nodeName"])
-    return errors + fields.endpoint_ip(f"{path}.ip", ip, context)
+    return errors + check(f"{path}.ip", ip)
 
 
 def _endpoints_port_errors(path: str, port: JsonObject, *, name_required: bool) -> list[FieldError]:
@@ -122,12 +134,13 @@ def validate_slice(slice: JsonObject, context: Context) -> list[FieldError]:
     if len(endpoints) > MAX_ENDPOINTS:
         errors.append(too_many("endpoints", len(endpoints), MAX_ENDPOINTS))
     else:
+        check = _address_check(slice, context)
         for index, endpoint in enumerate(endpoints):
-            errors += _endpoint_errors(f"endpoints[{index}]", endpoint, address_type, context)
+            errors += _endpoint_errors(f"endpoints[{index}]", endpoint, address_type, check)
     return errors + _slice_port_errors(slice)
 
 
-def _endpoint_errors(path: str, endpoint: JsonObject, address_type: str, context: Context) -> list[FieldError]:
+def _endpoint_errors(path: str, endpoint: JsonObject, address_type: str, check: AddressCheck) -> list[FieldError]:
     addresses = endpoint.get("addresses") or ()
     errors: list[FieldError] = []
     if not addresses:
@@ -135,7 +148,7 @@ def _endpoint_errors(path: str, endpoint: JsonObject, address_type: str, context
     elif len(addresses) > MAX_ADDRESSES:
         errors.append(too_many(f"{path}.addresses", len(addresses), MAX_ADDRESSES))
     for index, address in enumerate(addresses):
-        errors += _typed_address_errors(f"{path}.addresses[{index}]", address, address_type, context)
+        errors += _typed_address_errors(f"{path}.addresses[{index}]", address, address_type, check)
     if endpoint.get("nodeName") is not None:
         errors += fields.subdomain(f"{path}.nodeName", endpoint["nodeName"])
     topology = endpoint.get("deprecatedTopology") or {}
@@ -147,15 +160,12 @@ def _endpoint_errors(path: str, endpoint: JsonObject, address_type: str, context
     return errors + _hint_errors(f"{path}.hints", endpoint.get("hints") or {})
 
 
-def _typed_address_errors(path: str, address: str, address_type: str, context: Context) -> list[FieldError]:
+def _typed_address_errors(path: str, address: str, address_type: str, check: AddressCheck) -> list[FieldError]:
     if address_type in ("IPv4", "IPv6"):
         parsed = fields.parse_address(address)
         if parsed is not None and f"IPv{parsed.version}" == address_type:
-            return fields.legacy_ip(path, address) + fields.endpoint_ip(path, address, context)
-        return [
-            invalid(path, address, f"must be a valid {address_type} address"),
-            *fields.endpoint_ip(path, address, context),
-        ]
+            return fields.legacy_ip(path, address) + check(path, address)
+        return [invalid(path, address, f"must be a valid {address_type} address"), *check(path, address)]
     if address_type == "FQDN":
         return _fqdn_errors(path, address)
     return []

@@ -159,10 +159,10 @@ def _has_leading_zeros(address: str) -> bool:
     return any(len(part) > 1 and part.startswith("0") for part in address.split(".")) and ":" not in address
 
 
-def endpoint_ip(path: str, value: str, context: Context) -> list[FieldError]:
+def endpoint_ip(path: str, value: str, context: Context, *, loopback: bool = False) -> list[FieldError]:
     """An address traffic may be sent to: not unspecified, loopback or link-local.
 
-    In loopback mode the cluster's own ranges lie in 127/8, so that check is not made there.
+    loopback: it may be one. So may the cluster's own addresses in loopback mode, whose ranges lie in 127/8.
     """
     address = parse_address(value)
     if address is None:
@@ -170,13 +170,21 @@ def endpoint_ip(path: str, value: str, context: Context) -> list[FieldError]:
     errors: list[FieldError] = []
     if address.is_unspecified:
         errors.append(invalid(path, value, f"may not be unspecified ({value})"))
-    if address.is_loopback and not (context.config.network == "loopback" and address.version == 4):
+    if address.is_loopback and not loopback and not _is_in_own_loopback(address, context):
         errors.append(invalid(path, value, "may not be in the loopback range (127.0.0.0/8, ::1/128)"))
     if _is_link_local_unicast(address):
         errors.append(invalid(path, value, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"))
     if _is_link_local_multicast(address):
         errors.append(invalid(path, value, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"))
     return errors
+
+
+def _is_in_own_loopback(address: Address, context: Context) -> bool:
+    plan = context.config.addresses
+    if context.config.network != "loopback" or address.version != 4:
+        return False
+    # A service range outside 127/8 is a cluster that only shows addresses: there the upstream rule holds for the rest.
+    return plan.services.is_loopback or address in plan.pods
 
 
 def _is_link_local_unicast(address: Address) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,12 +20,13 @@ from emulator.registry.kinds import fields, pod_defaults
 from emulator.registry.kinds.pod_containers import image_space_errors
 from emulator.registry.kinds.pod_resources import qos_class
 from emulator.registry.kinds.pod_validation import toleration_errors, validate_pod_spec
+from emulator.registry.kinds.pod_warnings import spec_warnings
 from emulator.registry.strategy import Context, Strategy
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 _SYSTEM_PRIORITIES = {"system-cluster-critical": 2000000000, "system-node-critical": 2000001000}
 _TOLERATED_SECONDS = 300  # of a node not ready or unreachable: DefaultTolerationSeconds
-_MAX_INT32 = 2**31 - 1
+_INTEGER = re.compile(r"0|-[0-9]+|[1-9][0-9]*")
 
 UPDATABLE = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
@@ -80,17 +82,24 @@ def prepare_update(pod: JsonObject, old: JsonObject, context: Context) -> None:
     if context.subresource == "status":
         pod["spec"] = old["spec"]
         status = pod.setdefault("status", {})
+        _keep_addresses_in_step(status)
         status.setdefault("qosClass", (old.get("status") or {}).get("qosClass") or qos_class(pod["spec"]))
         return
     pod["status"] = old.get("status", {})
-    _carry_over_admitted(pod["spec"], old["spec"])
+    spec = pod["spec"]
+    for name in ("priority", "preemptionPolicy"):  # of admission's making: a client may never have seen them
+        if spec.get(name) is None and old["spec"].get(name) is not None:
+            spec[name] = old["spec"][name]
+    _admit_tolerations(spec)
 
 
-def _carry_over_admitted(spec: JsonObject, old: Mapping[str, Any]) -> None:
-    """A client that applies its own manifest again has never seen these."""
-    for name in ("priority", "preemptionPolicy", "serviceAccountName", "serviceAccount"):
-        if spec.get(name) is None and old.get(name) is not None:
-            spec[name] = old[name]
+def _keep_addresses_in_step(status: JsonObject) -> None:
+    """podIP is the first of podIPs; a client may send either."""
+    first, addresses = status.get("podIP"), status.get("podIPs") or []
+    if first and (not addresses or addresses[0].get("ip") != first):
+        status["podIPs"] = [{"ip": first}]
+    elif not first and addresses:
+        status["podIP"] = addresses[0].get("ip")
 
 
 def validate(pod: JsonObject, context: Context) -> list[FieldError]:
@@ -101,6 +110,10 @@ def validate(pod: JsonObject, context: Context) -> list[FieldError]:
     errors += validate_pod_spec(spec, "spec", is_pod=True)
     for part in ("containers", "initContainers"):
         errors += image_space_errors(f"spec.{part}", spec.get(part) or ())
+    if spec.get("ephemeralContainers"):
+        errors.append(forbidden_field("spec.ephemeralContainers", "cannot be set on create"))
+    if spec.get("nodeName") and spec.get("schedulingGates"):
+        errors.append(forbidden_field("spec.nodeName", "cannot be set until all schedulingGates have been cleared"))
     return errors
 
 
@@ -112,8 +125,7 @@ def _annotation_errors(pod: JsonObject) -> list[FieldError]:
 
 
 def _is_int32(text: str) -> bool:
-    digits = text.removeprefix("-")
-    return digits.isascii() and digits.isdigit() and text == str(int(text)) and -_MAX_INT32 <= int(text) + 1 <= 2**31
+    return bool(_INTEGER.fullmatch(text)) and -(2**31) <= int(text) < 2**31
 
 
 def validate_update(pod: JsonObject, old: JsonObject, context: Context) -> list[FieldError]:
@@ -249,51 +261,16 @@ def _address_errors(status: JsonObject, before: JsonObject) -> list[FieldError]:
 
 
 def warnings(pod: JsonObject, old: JsonObject | None, context: Context) -> list[str]:
-    """Legal settings that do not do what they seem to; only where they are new."""
-    if context.subresource:
+    """Legal settings that do not do what they seem to; said once, when the Pod is created."""
+    if old is not None:
         return []
-    texts = [] if old is not None else _name_warnings(pod)
-    spec = pod["spec"]
-    return texts + (spec_warnings(spec, "spec") if old is None or spec != old["spec"] else [])
-
-
-def _name_warnings(pod: JsonObject) -> list[str]:
-    name = pod["metadata"].get("name") or ""
-    if not (problems := names.dns1123_label(name)):
-        return []
-    advice = "this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended"
-    return [f"metadata.name: {advice}: [{' '.join(problems)}]"]
-
-
-def spec_warnings(spec: JsonObject, path: str) -> list[str]:
-    """The warnings a pod spec earns, in a Pod or in a template."""
-    texts: list[str] = []
-    for part in ("initContainers", "containers"):
-        for index, container in enumerate(spec.get(part) or ()):
-            texts += _container_warnings(f"{path}.{part}[{index}]", container)
-    if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
-        text = "must be >= 0; negative values are invalid and will be treated as 1"
-        texts.append(f"{path}.terminationGracePeriodSeconds: {text}")
-    return texts
-
-
-def _container_warnings(path: str, container: JsonObject) -> list[str]:
-    texts: list[str] = []
-    seen: set[str] = set()
-    for index, variable in enumerate(container.get("env") or ()):
-        name = variable.get("name") or ""
-        if name in seen:
-            text = "hides previous definition of"
-            texts.append(f'{path}.env[{index}]: {text} "{name}", which may be dropped when using apply')
-        seen.add(name)
-    ports = container.get("ports") or []
-    for index, port in enumerate(ports):
-        for earlier in range(index):
-            same = all(port.get(key) == ports[earlier].get(key) for key in ("containerPort", "protocol", "hostPort"))
-            if same:
-                texts.append(f"{path}.ports[{index}]: duplicate port definition with {path}.ports[{earlier}]")
-                break
-    return texts
+    texts = []
+    if problems := names.dns1123_label(pod["metadata"].get("name") or ""):
+        advice = (
+            "this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended"
+        )
+        texts.append(f"metadata.name: {advice}: [{' '.join(problems)}]")
+    return texts + spec_warnings(pod["spec"], "spec")
 
 
 FIELD_LABELS = frozenset(

@@ -92,10 +92,19 @@ def default_pod(pod: JsonObject) -> None:
                 port["hostPort"] = port.get("hostPort") or port.get("containerPort", 0)
     if spec.get("enableServiceLinks") is None:
         spec["enableServiceLinks"] = True
-    for condition in (pod.get("status") or {}).get("conditions") or ():
-        # Times without a zero: written as null when unset.
+    _default_status(pod.get("status") or {})
+
+
+def _default_status(status: JsonObject) -> None:
+    """What the API's encoding always writes, set or not: times as null, numbers and texts as zero and empty."""
+    for condition in status.get("conditions") or ():
         condition.setdefault("lastProbeTime", None)
         condition.setdefault("lastTransitionTime", None)
+    for name in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
+        for entry in status.get(name) or ():
+            empty = {"state": {}, "lastState": {}, "ready": False, "restartCount": 0, "image": "", "imageID": ""}
+            for field, value in empty.items():
+                entry.setdefault(field, value)
 
 
 def containers_of(spec: JsonObject) -> Iterator[JsonObject]:
