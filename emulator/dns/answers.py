@@ -128,7 +128,8 @@ class Answers:
     def name_servers(self, zone: bytes) -> list[tuple[bytes, bytes]]:
         """(name, address octets) of the servers of the zone: the Services in front of this server, else its own addresses."""
         found: list[tuple[bytes, bytes]] = []
-        slices = [slice_ for address in self.config.dns_pod_ips for slice_ in self.records.slices_at(address)]
+        own_addresses = () if self.config.noendpoints else self.config.dns_pod_ips
+        slices = [slice_ for address in own_addresses for slice_ in self.records.slices_at(address)]
         for slice_ in slices:
             service = self.records.service(slice_.service, slice_.namespace)
             if service is None:

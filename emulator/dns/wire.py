@@ -107,7 +107,11 @@ class Message:
 
 
 def parse(packet: bytes) -> Message:
-    """The message in `packet`; octets after it are ignored, as is everything after a lone header. Raises WireError."""
+    """The message in `packet`; octets after it are ignored. Raises WireError.
+
+    Counts may promise more than there is: a message that ends between two records, or in a question between its
+    fields, is taken as it stands (as miekg/dns takes it).
+    """
     if len(packet) < HEADER_BYTES:
         raise WireError("shorter than a header")
     id_, bits, questions, answers, authorities, additionals = _HEADER.unpack_from(packet)
@@ -124,13 +128,12 @@ def parse(packet: bytes) -> Message:
         rcode=bits & 0xF,
     )
     at = HEADER_BYTES
-    if len(packet) == at:
-        return message
     try:
         for _ in range(questions):
+            if at == len(packet):
+                break
             name, at = read_name(packet, at)
-            type_, class_ = _TWO.unpack_from(packet, at)
-            at += 4
+            type_, class_, at = _question_tail(packet, at)
             if message.question is None:
                 message.question = Question(name, type_, class_)
         for section, count in (
@@ -139,6 +142,8 @@ def parse(packet: bytes) -> Message:
             (message.additional, additionals),
         ):
             for _ in range(count):
+                if at == len(packet):
+                    break
                 record, at = _read_record(packet, at)
                 if record.type == OPT:
                     message.edns = _edns(record)
@@ -320,6 +325,17 @@ def texts(data: bytes) -> list[bytes]:
         found.append(data[at + 1 : at + 1 + data[at]])
         at += 1 + data[at]
     return found
+
+
+def _question_tail(packet: bytes, at: int) -> tuple[int, int, int]:
+    """Type, class and the offset behind them; a message that ends early has zeros."""
+    fields = [0, 0]
+    for number in range(2):
+        if at == len(packet):
+            break
+        fields[number] = struct.unpack_from("!H", packet, at)[0]
+        at += 2
+    return fields[0], fields[1], at
 
 
 def _read_record(packet: bytes, at: int) -> tuple[Record, int]:

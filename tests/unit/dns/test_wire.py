@@ -42,6 +42,14 @@ def test_octets_behind_the_message_are_ignored() -> None:
     assert wire.parse(packet + b"trailing") == wire.parse(packet)
 
 
+def test_counts_may_promise_more_than_there_is() -> None:
+    packet = bytearray(wire.query("webapp.", wire.A, id_=3))
+    packet[11] = 1  # one additional record that is not there
+    assert wire.parse(bytes(packet)).question == Question(names.to_wire("webapp."), wire.A)
+    assert wire.parse(bytes(packet[:-2])).question == Question(names.to_wire("webapp."), wire.A, 0)
+    assert wire.parse(bytes(packet[:12])).question is None
+
+
 def test_a_message_that_fits_goes_out_uncompressed() -> None:
     message = addresses(3)
     assert wire.truncate(message, 512) is False
