@@ -57,3 +57,18 @@ def node_address(plan: AddressPlan, number: int) -> str:
     if plan.nodes.num_addresses == 1:
         return str(plan.nodes[0])
     return str(plan.nodes[number])
+
+
+def moved_to_plan(address: str, preset: str, plan: AddressPlan) -> str:
+    """The address in `plan` of a manifest written for the preset's own ranges; any other comes back unchanged.
+
+    Only loopback mode moves addresses: 10.152.183.44 of a manifest is 127.152.183.44 there.
+    """
+    try:
+        given = IPv4Address(address)
+    except ValueError:
+        return address
+    moved = "127." + address.split(".", 1)[1]
+    if given in IPv4Network(PRESETS[preset][0]) and given not in plan.services and IPv4Address(moved) in plan.services:
+        return moved
+    return address

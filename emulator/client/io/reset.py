@@ -1,0 +1,77 @@
+"""Back to a remembered state: what `kubemu reset` does, through any Client."""
+
+from __future__ import annotations
+
+from emulator.api.errors import ApiError, NotFound
+from emulator.api.kinds import ENDPOINT_SLICE, ENDPOINTS, EVENT, KINDS, NAMESPACE, Kind
+from emulator.api.meta import JsonObject, ObjectKey, key_of
+from emulator.client.io.protocol import Client
+
+Baseline = dict[str, list[JsonObject]]
+"""Objects by resource, as they stood."""
+
+DERIVED = (EVENT.resource, ENDPOINTS.resource, ENDPOINT_SLICE.resource)
+"""Kinds that controllers make: those with a controlling owner or of these kinds follow by themselves."""
+
+
+async def take_baseline(client: Client) -> Baseline:
+    return {kind.resource: (await client.list(kind)).items for kind in KINDS}
+
+
+async def restore(client: Client, baseline: Baseline) -> None:
+    """Delete what came later, put back what is missing or changed. Status is left to the controllers."""
+    for kind in KINDS:
+        held = {key_of(object): object for object in baseline.get(kind.resource, [])}
+        for object in (await client.list(kind)).items:
+            if key_of(object) not in held and not _is_derived(kind, object):
+                await _delete(client, kind, key_of(object))
+    for kind in (NAMESPACE, *(kind for kind in KINDS if kind is not NAMESPACE)):
+        for object in baseline.get(kind.resource, []):
+            if not _is_derived(kind, object):
+                await _put_back(client, kind, object)
+
+
+def _is_derived(kind: Kind, object: JsonObject) -> bool:
+    owned = any(owner.get("controller") for owner in object["metadata"].get("ownerReferences") or ())
+    return (
+        owned
+        or kind.resource in DERIVED
+        and "endpoints.kubernetes.io/managed-by" in (object["metadata"].get("labels") or {})
+    )
+
+
+async def _delete(client: Client, kind: Kind, key: ObjectKey) -> None:
+    try:
+        await client.delete(kind, key.name, key.namespace, grace_period_seconds=0)
+    except NotFound:
+        pass
+
+
+async def _put_back(client: Client, kind: Kind, object: JsonObject) -> None:
+    key = key_of(object)
+    wanted = {k: v for k, v in object.items() if k != "status"}
+    metadata = {k: v for k, v in object["metadata"].items() if k not in ("resourceVersion", "uid", "creationTimestamp")}
+    try:
+        live = await client.get(kind, key.name, key.namespace)
+    except NotFound:
+        spec = wanted.get("spec")
+        if isinstance(spec, dict) and "nodeName" in spec:
+            wanted = {**wanted, "spec": {k: v for k, v in spec.items() if k != "nodeName"}}
+        await client.create(kind, {**wanted, "metadata": metadata})
+        return
+    same = {k: v for k, v in live.items() if k != "status"}
+    ignored = ("resourceVersion", "generation", "uid")
+    if {**same, "metadata": _without(same["metadata"], ignored)} == {
+        **wanted,
+        "metadata": _without(object["metadata"], ignored),
+    }:
+        return
+    try:
+        await client.update(kind, {**wanted, "metadata": {**metadata, "uid": live["metadata"]["uid"]}})
+    except ApiError:  # an immutable field changed: only a new object can have the old state
+        await _delete(client, kind, key)
+        await client.create(kind, {**wanted, "metadata": metadata})
+
+
+def _without(metadata: JsonObject, keys: tuple[str, ...]) -> JsonObject:
+    return {k: v for k, v in metadata.items() if k not in keys}

@@ -1,0 +1,78 @@
+"""Manifests: from YAML or JSON text to objects, each with where it stood. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from emulator.api.errors import EmulatorError
+from emulator.api.kinds import Kind, kind_by_name
+from emulator.api.meta import JsonObject
+
+Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is absent where libyaml is
+
+
+class ManifestError(EmulatorError):
+    """A manifest is not YAML, or not an object; the text names file and line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One object of a file; `where` is FILE:LINE of its document."""
+
+    object: JsonObject
+    where: str
+
+    @property
+    def kind(self) -> Kind | None:
+        """The served kind it is of, or None."""
+        return kind_by_name(str(self.object.get("apiVersion")), str(self.object.get("kind")))
+
+    @property
+    def title(self) -> str:
+        """`service/webapp`, as kubectl names it."""
+        name = (self.object.get("metadata") or {}).get("name") or (self.object.get("metadata") or {}).get(
+            "generateName", ""
+        )
+        kind = self.kind
+        word = str(self.object.get("kind", "")).lower()
+        return f"{word}.{kind.group}/{name}" if kind and kind.group else f"{word}/{name}"
+
+
+def parse_manifests(text: str, filename: str) -> list[Manifest]:
+    """Every object of a multi-document text; Lists are opened. Raises ManifestError."""
+    manifests: list[Manifest] = []
+    loader = Loader(text)
+    try:
+        while loader.check_node():
+            node = loader.get_node()
+            line = node.start_mark.line + 1 if node else 1
+            document = loader.construct_document(node)
+            manifests += _objects(document, f"{filename}:{line}")
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ManifestError(f"{filename}:{mark.line + 1 if mark else 1}: not YAML: {problem}") from error
+    finally:
+        loader.dispose()
+    return manifests
+
+
+def _objects(document: Any, where: str) -> Iterator[Manifest]:
+    if document is None:
+        return
+    if not isinstance(document, dict):
+        raise ManifestError(f"{where}: an object with apiVersion and kind is expected, not {type(document).__name__}")
+    if not isinstance(document.get("kind"), str) or not isinstance(document.get("apiVersion"), str):
+        raise ManifestError(f"{where}: apiVersion and kind must be given")
+    if document["kind"].endswith("List") and isinstance(document.get("items"), list):
+        for item in document["items"]:
+            yield from _objects(item, where)
+        return
+    metadata = document.get("metadata")
+    if not isinstance(metadata, dict) or not (metadata.get("name") or metadata.get("generateName")):
+        raise ManifestError(f"{where}: {document['kind']} has no metadata.name")
+    yield Manifest(document, where)

@@ -1,0 +1,357 @@
+"""The composition root: the only module that knows all parts. It builds, wires, starts and stops them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from emulator.api.errors import AlreadyExists, ApiError, EmulatorError, NotFound
+from emulator.api.kinds import ENDPOINT_SLICE, ENDPOINTS, NAMESPACE, POD, SERVICE, Kind, kind_by_word
+from emulator.api.meta import JsonObject, ObjectKey, condition_of, key_of
+from emulator.apiserver.io.app import ApiServer
+from emulator.client.io.apply import Applied, apply_all, delete_all
+from emulator.client.io.informer import Informers
+from emulator.client.io.inprocess import InProcessClient
+from emulator.client.io.protocol import Client
+from emulator.client.io.reset import Baseline, restore, take_baseline
+from emulator.client.manifests import Manifest, parse_manifests
+from emulator.config.presets import moved_to_plan, node_address
+from emulator.config.settings import API_PORT_IN_CLUSTER, ClusterConfig
+from emulator.controllers.io.runner import ControllerRunner
+from emulator.dns.io.server import DnsServer, Listen
+from emulator.io.hostnet import HostNetwork
+from emulator.io.network import Network
+from emulator.io.tasks import running
+from emulator.node.envvars import service_variables
+from emulator.node.io.kubelet import NodeAgent
+from emulator.pki.authority import Credentials, make_credentials
+from emulator.proxy.io.proxy import ServiceProxy
+from emulator.registry.io.pipeline import Registry
+from emulator.store.io.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from emulator.io.sandbox import Sandbox
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.01  # how often waiting for readiness looks at the informers' cache
+DNS_POD_NUMBER = 2  # kube-dns' endpoint: the second pod address, which the node agent does not give away
+SERVED_BY_DNS = {"service.kubernetes.io/service-proxy-name": "kubemu-dns"}
+
+
+class NotReady(EmulatorError):
+    """What was waited for did not become ready in time; the text names it."""
+
+
+class Cluster:
+    """One emulated cluster. `async with Cluster() as cluster:` starts it and leaves nothing behind.
+
+    Without a config: memory, loopback addresses, free ports.
+    """
+
+    def __init__(self, config: ClusterConfig | None = None) -> None:
+        self.config = config or ClusterConfig(dns_port=0)
+        self.failed = asyncio.Event()
+        self._stack = AsyncExitStack()
+        self._baseline: Baseline | None = None
+
+    # -- life ------------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start every part; on return the API, DNS and virtual IPs serve. Raises StartError, ConfigError."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop every part in reverse order. May be called twice."""
+        await self._stack.aclose()
+
+    async def _start(self) -> None:
+        config = self.config
+        self.host: Network = HostNetwork("host" if config.network == "host" else "loopback")
+        self.network, self.sandbox = await self._networks()
+        self.registry = Registry(MemoryStore(), config)
+        self.client: Client = InProcessClient(self.registry)
+        self.informers = Informers(self.client)
+        self.credentials: Credentials = make_credentials(config, token=secrets.token_urlsafe(24))
+        self.api = ApiServer(self.registry, config, self.credentials)
+        await self._stack.enter_async_context(running(self.api))
+        endpoint = await self._api_endpoint()
+        self.dns = DnsServer(
+            self.informers,
+            config,
+            listen=self._dns_places(),
+            host_alias=self._host_alias(),
+            upstream_network=self.host,
+        )
+        self.controllers = ControllerRunner(
+            self.client, self.informers, config, api_endpoint=endpoint, ca=self.credentials.ca
+        )
+        self.proxy = ServiceProxy(self.client, self.informers, self.network, self.host, config)
+        parts: list[Any] = [self.dns, self.informers, self.controllers]
+        if config.nodes:
+            self.informers[POD]  # waiting for readiness reads it
+            self.node = NodeAgent(
+                self.client, self.informers, self.network, config, host_network=self.host, node_resolv_conf=_host_file()
+            )
+            parts.append(self.node)
+        parts.append(self.proxy)
+        self.failed = await self._stack.enter_async_context(running(*parts))
+        await self._create_dns_objects()
+
+    async def _networks(self) -> tuple[Network, Sandbox | None]:
+        if self.config.network != "sandbox":
+            if self.config.network == "host":
+                from emulator.io.hostaddresses import local_routes
+
+                await self._stack.enter_async_context(local_routes(self.config.addresses))
+            return self.host, None
+        from emulator.io.sandbox import Sandbox
+
+        sandbox = Sandbox(self.config)
+        await sandbox.start()
+        self._stack.push_async_callback(sandbox.stop)
+        return sandbox, sandbox
+
+    async def _api_endpoint(self) -> tuple[str, int]:
+        """Where the API is reached from inside the cluster: the address behind default/kubernetes."""
+        address = node_address(self.config.addresses, 1)
+        if self.sandbox is None and self.config.network != "host":
+            return address, self.api.port
+        self.api.add_listener(await self.network.tcp_listener(address, API_PORT_IN_CLUSTER))
+        return address, API_PORT_IN_CLUSTER
+
+    def _dns_places(self) -> list[Listen]:
+        loopback = self.config.network == "loopback"
+        addresses = self.config.addresses
+        return [
+            Listen(self.host, "127.0.0.1", self.config.dns_port),
+            Listen(self.network, addresses.dns, 53, optional=loopback),
+            Listen(self.network, str(addresses.pods[DNS_POD_NUMBER]), 53, optional=loopback),
+        ]
+
+    def _host_alias(self) -> str | None:
+        if self.sandbox is not None:
+            return self.sandbox.host_address
+        return "127.0.0.1"
+
+    async def _create_dns_objects(self) -> None:
+        """kube-system/kube-dns as MicroK8s has it; its endpoint is this process, so no selector and no proxying."""
+        ports = [("dns", "UDP", 53), ("dns-tcp", "TCP", 53)]
+        labels = {
+            "k8s-app": "kube-dns",
+            "kubernetes.io/cluster-service": "true",
+            "kubernetes.io/name": "CoreDNS",
+            **SERVED_BY_DNS,
+        }
+        metadata = {"name": "kube-dns", "namespace": "kube-system"}
+        address = str(self.config.addresses.pods[DNS_POD_NUMBER])
+        try:
+            await self.client.create(
+                SERVICE,
+                {
+                    "apiVersion": "v1",
+                    "kind": "Service",
+                    "metadata": {**metadata, "labels": labels},
+                    "spec": {
+                        "clusterIP": self.config.addresses.dns,
+                        "ports": [{"name": n, "protocol": p, "port": port} for n, p, port in ports],
+                    },
+                },
+            )
+            # The mirroring controller makes the EndpointSlice of it.
+            await self.client.create(
+                ENDPOINTS,
+                {
+                    "apiVersion": "v1",
+                    "kind": "Endpoints",
+                    "metadata": {**metadata, "labels": {"k8s-app": "kube-dns"}},
+                    "subsets": [
+                        {
+                            "addresses": [{"ip": address}],
+                            "ports": [{"name": n, "protocol": p, "port": port} for n, p, port in ports],
+                        }
+                    ],
+                },
+            )
+        except AlreadyExists:
+            pass
+
+    # -- what users ask --------------------------------------------------------------------------------------
+
+    @property
+    def api_url(self) -> str:
+        return self.api.url
+
+    @property
+    def token(self) -> str:
+        return self.credentials.token
+
+    @property
+    def kubeconfig(self) -> str:
+        """The text of a kubeconfig for this cluster (context `kubemu-NAME`)."""
+        return self.credentials.kubeconfig(self.config.name, self.api_url)
+
+    @property
+    def dns_address(self) -> tuple[str, int]:
+        """Where DNS answers on the host, UDP and TCP."""
+        return self.dns.address
+
+    def parse(self, source: str | Path | JsonObject | Sequence[JsonObject]) -> list[Manifest]:
+        """Manifests of a path (file or folder), a YAML text, an object or a list of objects, placed in this cluster.
+
+        Raises ManifestError.
+        """
+        if isinstance(source, Mapping):
+            found = [Manifest(dict(source), "<object>")]
+        elif isinstance(source, str | Path):
+            found = load_manifests(source)
+        else:
+            found = [Manifest(dict(object), f"<object {number}>") for number, object in enumerate(source)]
+        return [placed(manifest, self.config) for manifest in found]
+
+    async def apply(
+        self,
+        source: str | Path | JsonObject | Sequence[JsonObject],
+        *,
+        namespace: str = "default",
+        wait: bool = False,
+        timeout_seconds: float = 30.0,
+    ) -> list[Applied]:
+        """Apply manifests; the good ones are applied even when others fail. Raises ManifestError, NotReady."""
+        applied = await apply_all(self.client, self.parse(source), namespace=namespace)
+        if wait:
+            await self.wait_applied(applied, timeout_seconds=timeout_seconds)
+        return applied
+
+    async def delete(
+        self, source: str | Path | JsonObject | Sequence[JsonObject], *, namespace: str = "default"
+    ) -> list[Applied]:
+        return await delete_all(self.client, self.parse(source), namespace=namespace)
+
+    async def wait_applied(self, applied: Sequence[Applied], *, timeout_seconds: float = 30.0) -> None:
+        """Wait until every applied Pod is Ready and every LoadBalancer has its address. Raises NotReady."""
+        waiting = {
+            (kind.resource, key_of(item.object)): item
+            for item in applied
+            if item.object is not None and (kind := item.manifest.kind) in (POD, SERVICE)
+        }
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while waiting:
+                    for entry in [entry for entry in waiting if self._is_ready(*entry)]:
+                        del waiting[entry]
+                    if waiting:
+                        await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError as error:
+            names = ", ".join(item.manifest.title for item in waiting.values())
+            raise NotReady(f"not ready after {timeout_seconds:g} s: {names}; see `kubemu get events`") from error
+
+    def _is_ready(self, resource: str, key: ObjectKey) -> bool:
+        if resource == POD.resource:
+            pod = self.informers[POD].index.by_key(key)
+            condition = condition_of(pod, "Ready") if pod else None
+            steered = pod is not None and (pod["metadata"].get("annotations") or {}).get("kubemu.dev/ready") == "false"
+            return not self.config.nodes or steered or (condition is not None and condition["status"] == "True")
+        service = self.informers[SERVICE].index.by_key(key)
+        if service is None:
+            return False
+        assigned = service["spec"].get("type") == "LoadBalancer" and self.config.load_balancer == "assign"
+        if assigned and not service["spec"].get("loadBalancerClass"):
+            return bool((service.get("status") or {}).get("loadBalancer", {}).get("ingress"))
+        return self.proxy.follows(service)
+
+    async def wait_ready(self, target: str, *, namespace: str = "default", timeout_seconds: float = 30.0) -> None:
+        """Wait for `pod/webapp-1` or `service/webapp`. Raises NotReady, NotFound."""
+        word, _, name = target.partition("/")
+        kind = _kind(word)
+        object = await self.client.get(kind, name, namespace if kind.namespaced else "")
+        manifest = Manifest(object, target)
+        await self.wait_applied([Applied(manifest, "unchanged", object=object)], timeout_seconds=timeout_seconds)
+
+    async def get(self, target: str, *, namespace: str = "default") -> JsonObject:
+        """The object `service/webapp`. Raises NotFound."""
+        word, _, name = target.partition("/")
+        kind = _kind(word)
+        return await self.client.get(kind, name, namespace if kind.namespaced else "")
+
+    def env(self, namespace: str = "default") -> dict[str, str]:
+        """The Service variables a Pod of `namespace` would get now."""
+        return service_variables(namespace, self.informers[SERVICE].index)
+
+    async def mark_baseline(self) -> Baseline:
+        """Remember the present objects as what `reset` goes back to."""
+        self._baseline = await take_baseline(self.client)
+        return self._baseline
+
+    async def reset(self) -> None:
+        """Back to the baseline: later objects deleted, changed and missing ones restored."""
+        if self._baseline is None:
+            raise NotReady("nothing to go back to: mark_baseline() was never called")
+        await restore(self.client, self._baseline)
+
+
+def _kind(word: str) -> Kind:
+    kind = kind_by_word(word)
+    if kind is None:
+        raise NotFound(f'the server doesn\'t have a resource type "{word}"')
+    return kind
+
+
+def _host_file() -> str:
+    try:
+        return Path("/etc/resolv.conf").read_text()
+    except OSError:
+        return ""
+
+
+def load_manifests(source: str | Path) -> list[Manifest]:
+    """The manifests at a path (folders: every .yaml, .yml and .json in name order) or of a YAML text.
+
+    A text is told from a path by its line breaks. Raises ManifestError, or EmulatorError for an absent file.
+    """
+    if isinstance(source, str) and "\n" in source:
+        return parse_manifests(source, "<text>")
+    path = Path(source)
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix in (".yaml", ".yml", ".json"))
+        return [manifest for file in files for manifest in parse_manifests(file.read_text(), str(file))]
+    try:
+        return parse_manifests(path.read_text(), str(path))
+    except OSError as error:
+        raise EmulatorError(f"{path}: {error.strerror}") from error
+
+
+def placed(manifest: Manifest, config: ClusterConfig) -> Manifest:
+    """The manifest with a Service's clusterIP moved into this cluster's range, when it names the preset's own."""
+    spec = manifest.object.get("spec")
+    if manifest.kind is not SERVICE or not isinstance(spec, dict) or config.network != "loopback":
+        return manifest
+    moved = dict(spec)
+    if isinstance(spec.get("clusterIP"), str):
+        moved["clusterIP"] = moved_to_plan(spec["clusterIP"], config.preset, config.addresses)
+    if isinstance(spec.get("clusterIPs"), list):
+        moved["clusterIPs"] = [moved_to_plan(str(ip), config.preset, config.addresses) for ip in spec["clusterIPs"]]
+    return replace(manifest, object={**manifest.object, "spec": moved}) if moved != spec else manifest
+
+
+__all__ = ["ENDPOINT_SLICE", "NAMESPACE", "ApiError", "Cluster", "NotReady", "load_manifests", "placed"]
