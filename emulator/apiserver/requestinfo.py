@@ -1,0 +1,134 @@
+"""A method and a path -> what is asked for: a verb on a resource, a discovery document, or something else.
+
+Knows the table of kinds and nothing of HTTP bodies; it never looks an object up.
+Source: k8s.io/apiserver pkg/endpoints/request/requestinfo.go, and which routes installer.go registers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from emulator.api.errors import MethodNotAllowed, NotFound
+from emulator.api.kinds import KINDS, NAMESPACE, Kind, kind_by_plural
+
+COLLECTION_VERBS = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
+OBJECT_VERBS = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+SUBRESOURCE_VERBS = {**OBJECT_VERBS, "POST": "create"}
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceRequest:
+    """A verb on objects of one kind. `name` is "" for collections, `namespace` "" for cluster-wide ones."""
+
+    verb: str
+    kind: Kind
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoveryRequest:
+    """What is served: `/api`, `/apis` (group None), `/apis/G` (version None), `/api/V`, `/apis/G/V`."""
+
+    legacy: bool
+    group: str | None = None
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OtherRequest:
+    """Anything else: `/version`, `/healthz`, `/openapi/v3`, or a path nobody serves."""
+
+    segments: tuple[str, ...]
+
+    @property
+    def path(self) -> str:
+        return "/" + "/".join(self.segments)
+
+
+Target = ResourceRequest | DiscoveryRequest | OtherRequest
+
+
+def target_of(method: str, raw_path: str, *, watch: bool = False) -> Target:
+    """What `method raw_path` asks for; `watch` is the query parameter of that name.
+
+    Raises NotFound for a path below a served group and version that names nothing, and MethodNotAllowed.
+    A trailing slash changes nothing: Python clients send `/version/` and `/apis/`.
+    """
+    segments = tuple(unquote(segment) for segment in raw_path.strip("/").split("/"))
+    if segments[0] == "api":
+        legacy, group, rest = True, "", segments[1:]
+    elif segments[0] == "apis":
+        legacy, group, rest = False, segments[1] if len(segments) > 1 else "", segments[2:]
+    else:
+        return OtherRequest(segments)
+    if not rest or len(rest) == 1:
+        return _discovery(segments, legacy, group, rest)
+    version, rest = rest[0], rest[1:]
+    if not any(kind.group == group and kind.version == version for kind in KINDS):
+        return OtherRequest(segments)
+    return _resource(method, group, version, rest, watch)
+
+
+def _discovery(segments: tuple[str, ...], legacy: bool, group: str, rest: tuple[str, ...]) -> Target:
+    if legacy:
+        if not rest:
+            return DiscoveryRequest(True)
+        known = any(kind.group == "" and kind.version == rest[0] for kind in KINDS)
+        return DiscoveryRequest(True, "", rest[0]) if known else OtherRequest(segments)
+    if not group:
+        return DiscoveryRequest(False) if len(segments) == 1 else OtherRequest(segments)
+    versions = {kind.version for kind in KINDS if kind.group == group}
+    if not versions or (rest and rest[0] not in versions):
+        return OtherRequest(segments)
+    return DiscoveryRequest(False, group, rest[0] if rest else None)
+
+
+def _resource(method: str, group: str, version: str, rest: tuple[str, ...], watch: bool) -> ResourceRequest:
+    watch_prefix = rest[0] == "watch" and len(rest) > 1  # /api/v1/watch/...: deprecated, still served upstream
+    if watch_prefix:
+        rest = rest[1:]
+    namespace, inside = "", False
+    is_namespace_itself = group == "" and (len(rest) == 2 or (len(rest) == 3 and NAMESPACE.subresource(rest[2])))
+    if rest[0] == "namespaces" and len(rest) > 1 and not is_namespace_itself:
+        namespace, rest, inside = rest[1], rest[2:], True
+    if not rest or "" in rest or (inside and not namespace) or len(rest) > 3:
+        raise unknown_resource()
+    kind = kind_by_plural(group, version, rest[0])
+    if kind is None or (inside and not kind.namespaced):
+        raise unknown_resource()
+    name = rest[1] if len(rest) > 1 else ""
+    subresource = rest[2] if len(rest) > 2 else ""
+    if name and kind.namespaced and not inside:
+        raise unknown_resource()
+    verb = _verb(method, kind, name, subresource, everywhere=kind.namespaced and not inside)
+    if watch_prefix or (watch and not subresource):
+        if verb not in ("get", "list") or "watch" not in kind.verbs:
+            if watch_prefix:
+                raise MethodNotAllowed
+        else:
+            verb = "watch"
+    return ResourceRequest(verb, kind, namespace, name, subresource)
+
+
+def _verb(method: str, kind: Kind, name: str, subresource: str, *, everywhere: bool) -> str:
+    """everywhere: a namespaced kind without a namespace, which can only be listed."""
+    if subresource:
+        sub = kind.subresource(subresource)
+        if sub is None:
+            raise unknown_resource()
+        verb = SUBRESOURCE_VERBS.get(method, "")
+        allowed = sub.verbs
+    else:
+        verb = (OBJECT_VERBS if name else COLLECTION_VERBS).get(method, "")
+        allowed = ("list",) if everywhere else kind.verbs
+    if verb not in allowed:
+        raise MethodNotAllowed
+    return verb
+
+
+def unknown_resource() -> NotFound:
+    """The 404 for a path below a known group and version."""
+    return NotFound("the server could not find the requested resource", details={})
