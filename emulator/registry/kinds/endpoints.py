@@ -20,6 +20,8 @@ AddressCheck = Callable[[str, str], list[FieldError]]
 
 MANAGED_BY = "endpoints.kubernetes.io/managed-by"
 CONTROLLER = "endpoint-controller"
+SLICE_MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
+SLICE_CONTROLLERS = ("endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io")
 
 ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
 MAX_ENDPOINTS = 1000  # these four: pkg/apis/discovery/validation
@@ -223,10 +225,12 @@ def validate_slice_update(slice: JsonObject, old: JsonObject, context: Context) 
 
 
 def slice_warnings(slice: JsonObject, old: JsonObject | None, context: Context) -> list[str]:
-    """FQDN slices are deprecated; addresses in odd shapes."""
-    if slice.get("addressType") == "FQDN":
-        return ["addressType: FQDN endpoints are deprecated"] if old is None else []
+    """FQDN slices are deprecated; addresses in odd shapes, but for the controllers' own slices."""
     texts: list[str] = []
+    if old is None and slice.get("addressType") == "FQDN":
+        texts.append("spec.addressType: FQDN endpoints are deprecated")  # upstream's path, though there is no spec
+    if labels_of(slice).get(SLICE_MANAGED_BY) in SLICE_CONTROLLERS:
+        return texts
     for index, endpoint in enumerate(slice.get("endpoints") or ()):
         for at, address in enumerate(endpoint.get("addresses") or ()):
             texts += fields.ip_warnings(f"endpoints[{index}].addresses[{at}]", address)

@@ -23,8 +23,3 @@ _OWN: tuple[Strategy, ...] = (
 STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
     {kind.resource: Strategy(kind) for kind in KINDS} | {strategy.kind.resource: strategy for strategy in _OWN}
 )
-
-DEPRECATIONS: Mapping[str, str] = MappingProxyType(
-    {"endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"}
-)
-"""The Warning that every request to a deprecated resource is answered with, reads included."""

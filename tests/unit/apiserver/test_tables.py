@@ -111,7 +111,7 @@ def container(**state: Any) -> JsonObject:
     return {"name": "c", **state}
 
 
-RUNNING = {"running": {}}
+RUNNING: JsonObject = {"running": {}}
 
 
 @pytest.mark.parametrize(
