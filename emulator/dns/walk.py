@@ -46,9 +46,14 @@ def walk(
     steps: list[Step] = []
     for candidate, suffix in candidates(name, search=search, ndots=ndots, resolver=resolver):
         steps.append(Step(candidate, type_, suffix, ask(candidate, type_)))
-        if steps[-1].is_answer or (resolver == "musl" and steps[-1].reply.rcode != wire.NXDOMAIN):
+        if is_end(steps[-1], resolver):
             break
     return steps
+
+
+def is_end(step: Step, resolver: Resolver) -> bool:
+    """True if a resolver of this kind asks no further after this reply."""
+    return step.is_answer or (resolver == "musl" and step.reply.rcode != wire.NXDOMAIN)
 
 
 def candidates(

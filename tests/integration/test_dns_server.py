@@ -219,3 +219,12 @@ async def test_many_queries_at_once_are_all_answered() -> None:
                 seen = {wire.parse(await loop.sock_recv(sock, 512)).id for _ in range(200)}
         assert seen == set(range(200))
         assert server.engine.recent_queries()[-1].name == names.to_text(names.to_wire(WEBAPP))
+
+
+async def test_a_walk_without_sockets_tells_each_step_and_why() -> None:
+    async with cluster_dns() as (server, _):
+        steps = await server.walk("www.example.com", wire.A, search=["default.svc.cluster.local", "svc.cluster.local"])
+        assert [names.to_text(step.name) for step in steps][-1] == "www.example.com."
+        assert [step.is_answer for step in steps] == [False, False, True]
+        assert server.explain(steps[0]) == "there is no Service 'com' in namespace 'default'"
+        assert server.explain(steps[2]).endswith("an upstream was asked: it answered")

@@ -19,13 +19,17 @@ from emulator.api.kinds import ENDPOINT_SLICE, NAMESPACE, POD, SERVICE
 from emulator.client.index import Change
 from emulator.client.io.informer import Informers
 from emulator.config.settings import ClusterConfig
+from emulator.dns import wire
 from emulator.dns.config import REVERSE_ZONES, DnsConfig
-from emulator.dns.engine import Engine
+from emulator.dns.engine import Engine, Forward, Reply
+from emulator.dns.explain import explain
 from emulator.dns.io.forwarder import Forwarder
 from emulator.dns.io.tcp import TcpListener
 from emulator.dns.io.udp import UdpListener
 from emulator.dns.records import Records
 from emulator.dns.upstreams import Upstreams, nameservers
+from emulator.dns.walk import Resolver, Step, candidates, is_end
+from emulator.dns.wire import Message
 from emulator.io import clock
 from emulator.io.network import Network
 from emulator.io.tasks import TaskOwner
@@ -101,6 +105,7 @@ class DnsServer:
         self._isolated = config.isolated
         self._now = now
         self._rng = rng
+        self._forwarder: Forwarder | None = None
         kinds = [NAMESPACE, SERVICE, ENDPOINT_SLICE, *([POD] if self.records.watches_pods else [])]
         self._informers = [informers[kind] for kind in kinds]
         for informer in self._informers:
@@ -124,6 +129,7 @@ class DnsServer:
             own = {(host, port) for _, host, port in self.bound}
             upstreams = Upstreams(self._servers(), rng=self._rng, stub_domains=self._stub_domains, own=own)
             forwarder = Forwarder(self._upstream_network, upstreams, now=self._now, rng=self._rng)
+            self._forwarder = forwarder
             forwards = TaskOwner("dns forward", MAX_FORWARDS)
             stack.push_async_callback(forwards.close)
             listeners = []
@@ -136,6 +142,39 @@ class DnsServer:
                 for listener in listeners:
                     group.create_task(listener.run(), name="dns tcp")
                 ready()
+
+    async def ask(self, name: bytes | str, type_: int, *, client: str = "127.0.0.1") -> Message:
+        """The reply a client at this address would get over TCP, without a socket in between. Raises StartError."""
+        if self._forwarder is None:
+            raise StartError("the DNS server is not running")
+        packet = wire.query(name, type_)
+        outcome = self.engine.handle(packet, (client, 0), self._now(), "tcp")
+        if isinstance(outcome, Forward):
+            outcome = await self._forwarder.settle(outcome)
+        assert isinstance(outcome, Reply)  # only a broken packet is dropped
+        return wire.parse(outcome.payload)
+
+    async def walk(
+        self,
+        name: str,
+        type_: int,
+        *,
+        search: Sequence[str],
+        ndots: int = 5,
+        resolver: Resolver = "glibc",
+        client: str = "127.0.0.1",
+    ) -> list[Step]:
+        """What a stub resolver with this search list gets, step by step; see walk.py. Raises ValueError, StartError."""
+        steps: list[Step] = []
+        for candidate, suffix in candidates(name, search=search, ndots=ndots, resolver=resolver):
+            steps.append(Step(candidate, type_, suffix, await self.ask(candidate, type_, client=client)))
+            if is_end(steps[-1], resolver):
+                break
+        return steps
+
+    def explain(self, step: Step) -> str:
+        """Why this step's reply is what it is, in one sentence."""
+        return explain(step, self.records, self.config)
 
     async def _become_synced(self) -> None:
         for informer in self._informers:
