@@ -7,25 +7,26 @@ import logging
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from emulator.api.errors import AlreadyExists, ApiError, EmulatorError, NotFound
-from emulator.api.kinds import ENDPOINT_SLICE, ENDPOINTS, NAMESPACE, POD, SERVICE, Kind, kind_by_word
+from emulator.api.errors import AlreadyExists, EmulatorError, NotFound
+from emulator.api.kinds import ENDPOINTS, POD, SERVICE, Kind, kind_by_word
 from emulator.api.meta import JsonObject, ObjectKey, condition_of, key_of
 from emulator.apiserver.io.app import ApiServer
 from emulator.client.io.apply import Applied, apply_all, delete_all
+from emulator.client.io.files import load_manifests
 from emulator.client.io.informer import Informers
 from emulator.client.io.inprocess import InProcessClient
 from emulator.client.io.protocol import Client
 from emulator.client.io.reset import Baseline, restore, take_baseline
-from emulator.client.manifests import Manifest, parse_manifests
-from emulator.config.presets import moved_to_plan, node_address
+from emulator.client.manifests import Manifest
+from emulator.config.presets import node_address
 from emulator.config.settings import API_PORT_IN_CLUSTER, ClusterConfig
 from emulator.controllers.io.runner import ControllerRunner
 from emulator.dns.io.server import DnsServer, Listen
+from emulator.io.clock import utc_now
 from emulator.io.hostnet import HostNetwork
 from emulator.io.network import Network
 from emulator.io.tasks import running
@@ -92,7 +93,9 @@ class Cluster:
         self.registry = Registry(MemoryStore(), config)
         self.client: Client = InProcessClient(self.registry)
         self.informers = Informers(self.client)
-        self.credentials: Credentials = make_credentials(config, token=secrets.token_urlsafe(24))
+        self.credentials: Credentials = make_credentials(
+            _server_names(config), name=config.name, token=secrets.token_urlsafe(24), at=utc_now()
+        )
         self.api = ApiServer(self.registry, config, self.credentials)
         await self._stack.enter_async_context(running(self.api))
         endpoint = await self._api_endpoint()
@@ -227,7 +230,7 @@ class Cluster:
             found = load_manifests(source)
         else:
             found = [Manifest(dict(object), f"<object {number}>") for number, object in enumerate(source)]
-        return [placed(manifest, self.config) for manifest in found]
+        return [manifest.placed(self.config.preset, self.config.addresses) for manifest in found]
 
     async def apply(
         self,
@@ -238,10 +241,14 @@ class Cluster:
         timeout_seconds: float = 30.0,
     ) -> list[Applied]:
         """Apply manifests; the good ones are applied even when others fail. Raises ManifestError, NotReady."""
-        applied = await apply_all(self.client, self.parse(source), namespace=namespace)
+        applied = await self.apply_manifests(self.parse(source), namespace=namespace)
         if wait:
             await self.wait_applied(applied, timeout_seconds=timeout_seconds)
         return applied
+
+    async def apply_manifests(self, manifests: Sequence[Manifest], *, namespace: str = "default") -> list[Applied]:
+        """Apply parsed manifests, each with its outcome."""
+        return await apply_all(self.client, manifests, namespace=namespace)
 
     async def delete(
         self, source: str | Path | JsonObject | Sequence[JsonObject], *, namespace: str = "default"
@@ -317,41 +324,16 @@ def _kind(word: str) -> Kind:
     return kind
 
 
+def _server_names(config: ClusterConfig) -> list[str]:
+    """What the API's certificate covers: the names and addresses it is reached by, outside and inside."""
+    service = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"]
+    nodes = [node_address(config.addresses, number) for number in range(1, max(config.nodes, 1) + 1)]
+    full = f"kubernetes.default.svc.{config.cluster_domain}"
+    return list(dict.fromkeys(["localhost", "127.0.0.1", *service, full, config.addresses.kubernetes, *nodes]))
+
+
 def _host_file() -> str:
     try:
         return Path("/etc/resolv.conf").read_text()
     except OSError:
         return ""
-
-
-def load_manifests(source: str | Path) -> list[Manifest]:
-    """The manifests at a path (folders: every .yaml, .yml and .json in name order) or of a YAML text.
-
-    A text is told from a path by its line breaks. Raises ManifestError, or EmulatorError for an absent file.
-    """
-    if isinstance(source, str) and "\n" in source:
-        return parse_manifests(source, "<text>")
-    path = Path(source)
-    if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix in (".yaml", ".yml", ".json"))
-        return [manifest for file in files for manifest in parse_manifests(file.read_text(), str(file))]
-    try:
-        return parse_manifests(path.read_text(), str(path))
-    except OSError as error:
-        raise EmulatorError(f"{path}: {error.strerror}") from error
-
-
-def placed(manifest: Manifest, config: ClusterConfig) -> Manifest:
-    """The manifest with a Service's clusterIP moved into this cluster's range, when it names the preset's own."""
-    spec = manifest.object.get("spec")
-    if manifest.kind is not SERVICE or not isinstance(spec, dict) or config.network != "loopback":
-        return manifest
-    moved = dict(spec)
-    if isinstance(spec.get("clusterIP"), str):
-        moved["clusterIP"] = moved_to_plan(spec["clusterIP"], config.preset, config.addresses)
-    if isinstance(spec.get("clusterIPs"), list):
-        moved["clusterIPs"] = [moved_to_plan(str(ip), config.preset, config.addresses) for ip in spec["clusterIPs"]]
-    return replace(manifest, object={**manifest.object, "spec": moved}) if moved != spec else manifest
-
-
-__all__ = ["ENDPOINT_SLICE", "NAMESPACE", "ApiError", "Cluster", "NotReady", "load_manifests", "placed"]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
 
 from emulator.api.errors import EmulatorError
-from emulator.api.kinds import Kind, kind_by_name
+from emulator.api.kinds import SERVICE, Kind, kind_by_name
 from emulator.api.meta import JsonObject
+from emulator.config.presets import moved_to_plan
+from emulator.config.settings import AddressPlan
 
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is absent where libyaml is
 
@@ -30,6 +32,21 @@ class Manifest:
     def kind(self) -> Kind | None:
         """The served kind it is of, or None."""
         return kind_by_name(str(self.object.get("apiVersion")), str(self.object.get("kind")))
+
+    def placed(self, preset: str, plan: AddressPlan) -> Manifest:
+        """The manifest with a Service's clusterIP moved into `plan`, when it names an address of the preset's own.
+
+        Only loopback mode moves addresses, so that one file serves every mode.
+        """
+        spec = self.object.get("spec")
+        if self.kind is not SERVICE or not isinstance(spec, dict):
+            return self
+        moved = dict(spec)
+        if isinstance(spec.get("clusterIP"), str):
+            moved["clusterIP"] = moved_to_plan(spec["clusterIP"], preset, plan)
+        if isinstance(spec.get("clusterIPs"), list):
+            moved["clusterIPs"] = [moved_to_plan(str(ip), preset, plan) for ip in spec["clusterIPs"]]
+        return replace(self, object={**self.object, "spec": moved}) if moved != spec else self
 
     @property
     def title(self) -> str:

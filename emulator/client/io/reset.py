@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from emulator.api.errors import ApiError, NotFound
 from emulator.api.kinds import ENDPOINT_SLICE, ENDPOINTS, EVENT, KINDS, NAMESPACE, Kind
 from emulator.api.meta import JsonObject, ObjectKey, key_of
@@ -33,18 +35,14 @@ async def restore(client: Client, baseline: Baseline) -> None:
 
 def _is_derived(kind: Kind, object: JsonObject) -> bool:
     owned = any(owner.get("controller") for owner in object["metadata"].get("ownerReferences") or ())
-    return (
-        owned
-        or kind.resource in DERIVED
-        and "endpoints.kubernetes.io/managed-by" in (object["metadata"].get("labels") or {})
+    return owned or (
+        kind.resource in DERIVED and "endpoints.kubernetes.io/managed-by" in (object["metadata"].get("labels") or {})
     )
 
 
 async def _delete(client: Client, kind: Kind, key: ObjectKey) -> None:
-    try:
+    with suppress(NotFound):
         await client.delete(kind, key.name, key.namespace, grace_period_seconds=0)
-    except NotFound:
-        pass
 
 
 async def _put_back(client: Client, kind: Kind, object: JsonObject) -> None:

@@ -1,0 +1,141 @@
+"""`kubemu down`, `status`, `list`, `logs`: as docker compose has them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from typing import Any
+
+import click
+
+from emulator.api.errors import EmulatorError
+from emulator.api.kinds import NODE, POD, SERVICE
+from emulator.api.meta import JsonObject, condition_of
+from emulator.cli.state import ClusterFolder, NotRunning, all_folders
+
+STOP_SECONDS = 10.0  # a cluster drains for at most half of it
+POLL_SECONDS = 0.02
+
+
+@click.command("down")
+@click.pass_obj
+def down_command(obj: Any) -> None:
+    """Stop the cluster; nothing of it is left."""
+    folder: ClusterFolder = obj.folder
+    try:
+        pid = int(folder.state()["pid"])
+    except NotRunning:
+        click.echo(f"cluster {folder.name} is not running")
+        folder.remove()
+        return
+    _end(pid, signal.SIGTERM)
+    if not _gone(folder, STOP_SECONDS):
+        _end(pid, signal.SIGKILL)
+        if not _gone(folder, STOP_SECONDS):
+            raise EmulatorError(f"process {pid} does not end; see {folder.log}")
+    folder.remove()
+    click.echo(f"cluster {folder.name} is down")
+
+
+def _end(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+    except PermissionError as error:
+        raise EmulatorError(f"process {pid} belongs to another user; stop it as that user") from error
+
+
+def _gone(folder: ClusterFolder, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while folder.is_running():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+@click.command("list")
+@click.pass_obj
+def list_command(obj: Any) -> None:
+    """The clusters that run."""
+    states = []
+    for folder in all_folders(os.environ):
+        try:
+            states.append(folder.state())
+        except NotRunning:
+            continue
+    if obj.output == "json":
+        click.echo(json.dumps(states))
+        return
+    from emulator.cli.tables import print_rows
+
+    rows = [[s["name"], str(s["pid"]), s["network"], s["apiServer"], _port(s)] for s in states]
+    print_rows(["NAME", "PID", "NETWORK", "API", "DNS"], rows)
+
+
+def _port(state: dict[str, Any]) -> str:
+    return f"{state['dns']['host']}:{state['dns']['port']}"
+
+
+@click.command("status")
+@click.pass_obj
+def status_command(obj: Any) -> None:
+    """Where everything is, and how it does."""
+    from emulator.cli.remote import call
+    from emulator.client.io.http import HttpClient
+
+    folder: ClusterFolder = obj.folder
+    state = folder.state()
+
+    async def look(client: HttpClient) -> tuple[list[JsonObject], list[JsonObject], list[JsonObject]]:
+        return (
+            (await client.list(NODE)).items,
+            (await client.list(POD)).items,
+            (await client.list(SERVICE)).items,
+        )
+
+    nodes, pods, services = call(folder, look)
+    ready = sum((condition_of(pod, "Ready") or {}).get("status") == "True" for pod in pods)
+    if obj.output == "json":
+        public = {key: value for key, value in state.items() if key not in ("sandbox", "preset")}
+        counts = {"nodes": len(nodes), "pods": len(pods), "podsReady": ready, "services": len(services)}
+        click.echo(json.dumps({**public, **counts}))
+        return
+    click.echo(f"cluster {state['name']} runs (pid {state['pid']}, network {state['network']})")
+    click.echo(f"  API       {state['apiServer']}   (export KUBECONFIG={state['kubeconfig']})")
+    click.echo(f"  DNS       {_port(state)} on the host, {state['clusterDNS']}:53 inside")
+    click.echo(f"  nodes     {len(nodes)}, pods {ready} ready of {len(pods)}")
+    types = Counter(service["spec"].get("type", "ClusterIP") for service in services)
+    click.echo("  services  " + ", ".join(f"{count} {type}" for type, count in sorted(types.items())))
+    for service in services:
+        for port in service["spec"].get("ports") or ():
+            if port.get("nodePort"):
+                name = f"{service['metadata']['namespace']}/{service['metadata']['name']}"
+                click.echo(f"  NodePort  http://127.0.0.1:{port['nodePort']}  {name}:{port['port']}")
+
+
+@click.command("logs")
+@click.option("-f", "--follow", is_flag=True, help="Go on as it grows.")
+@click.pass_obj
+def logs_command(obj: Any, follow: bool) -> None:
+    """What a detached cluster logged."""
+    folder: ClusterFolder = obj.folder
+    try:
+        stream = folder.log.open()
+    except OSError as error:
+        raise NotRunning(f"cluster {folder.name!r} has no log; only `kubemu up -d` writes one") from error
+    with stream:
+        while True:
+            text = stream.read(65536)
+            if text:
+                sys.stdout.write(text)
+                sys.stdout.flush()
+            elif not follow or not folder.is_running():
+                return
+            else:
+                time.sleep(0.2)

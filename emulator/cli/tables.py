@@ -1,0 +1,50 @@
+"""Print rows as kubectl does, and server-printed Tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import click
+import yaml
+
+from emulator.api.meta import JsonObject
+
+
+def print_rows(head: Sequence[str], rows: Sequence[Sequence[str]], *, headers: bool = True) -> None:
+    """Columns padded to their widest cell and three blanks between them; trailing blanks cut."""
+    shown = [list(head), *[list(row) for row in rows]] if headers else [list(row) for row in rows]
+    if not shown:
+        return
+    widths = [max(len(row[column]) for row in shown) for column in range(len(head))]
+    for row in shown:
+        click.echo("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def print_table(table: JsonObject, *, wide: bool, namespaces: bool) -> None:
+    """A metav1.Table; `namespaces` adds the NAMESPACE column, `wide` the columns of priority 1."""
+    columns = [n for n, c in enumerate(table["columnDefinitions"]) if wide or not c.get("priority")]
+    head = [table["columnDefinitions"][n]["name"].upper() for n in columns]
+    rows: list[list[str]] = []
+    for row in table.get("rows") or []:
+        cells = [_cell(row["cells"][n]) for n in columns]
+        if namespaces:
+            cells.insert(0, row["object"]["metadata"].get("namespace", ""))
+        rows.append(cells)
+    print_rows(["NAMESPACE", *head] if namespaces else head, rows)
+
+
+def print_objects(objects: list[JsonObject], output: str, *, single: bool) -> None:
+    """As yaml or json; several as a List."""
+    shown: Any = objects[0] if single else {"apiVersion": "v1", "kind": "List", "items": objects}
+    if output == "json":
+        click.echo(json.dumps(shown, indent=4))
+    else:
+        click.echo(yaml.safe_dump(shown, sort_keys=False), nl=False)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)
