@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from emulator.api.errors import EmulatorError
 
-FIRST_OFFSET = 2  # .0 is the network, .1 the node's bridge
+FIRST_OFFSET = 3  # .0 is the network, .1 the node's bridge, .2 the cluster's DNS server
 NODE_PREFIX = 24  # kube-controller-manager --node-cidr-mask-size
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,3 +53,25 @@ class Backend(Protocol):
     async def abort(self) -> None:
         """Cut what is left and free every socket."""
         ...
+
+
+CLOSING_TURNS = 3  # of the loop: the server closes, late connections are made, their sockets close
+
+
+def close_server(server: asyncio.Server) -> None:
+    """Accept nothing more now, close in the loop's next turn.
+
+    Closing at once would lose a connection just accepted: until 3.12 its transport fails on a closed server, and its
+    socket stays open.
+    """
+    loop = asyncio.get_running_loop()
+    for sock in server.sockets:
+        with contextlib.suppress(RuntimeError):  # uvloop guards its own sockets, and has no such gap
+            loop.remove_reader(sock.fileno())
+    loop.call_soon(server.close)
+
+
+async def sockets_closed() -> None:
+    """Wait until what was closed or aborted is so."""
+    for _ in range(CLOSING_TURNS):
+        await asyncio.sleep(0)

@@ -13,7 +13,7 @@ from typing import cast
 from emulator.io.network import Network
 from emulator.node.echoapp import Answer, EchoPod, answer, datagram_answer
 from emulator.node.http1 import BadHttp, Request, RequestParser, Response, sniff
-from emulator.node.io.backend import BindFailure, Listen
+from emulator.node.io.backend import BindFailure, Listen, close_server, sockets_closed
 
 SNIFF_SECONDS = 1.0  # how long bytes that could become a request line are held back from the echo
 MAX_PIPELINED = 64
@@ -57,7 +57,7 @@ class EchoBackend:
     def stop_listening(self) -> None:
         self.stopping = True
         for server in self._servers:
-            server.close()
+            close_server(server)
         self._servers.clear()
         for transport in self._datagrams:
             transport.close()
@@ -79,7 +79,7 @@ class EchoBackend:
         self.stop_listening()
         for connection in list(self._open):
             connection.cut()
-        await asyncio.sleep(0)  # the transports close their sockets in the loop's next turn
+        await sockets_closed()
 
     def opened(self, connection: EchoConnection) -> None:
         self._open.add(connection)

@@ -15,7 +15,7 @@ from typing import Any, cast
 from emulator.io.network import Network
 from emulator.io.tasks import TaskOwner
 from emulator.node.backends import Target
-from emulator.node.io.backend import BindFailure, Listen
+from emulator.node.io.backend import BindFailure, Listen, close_server, sockets_closed
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class ExternalBackend:
 
     def stop_listening(self) -> None:
         for server in self._servers:
-            server.close()
+            close_server(server)
         self._servers.clear()
         for datagrams in self._datagrams:
             datagrams.close()
@@ -102,7 +102,7 @@ class ExternalBackend:
         await self._tasks.close()
         for client in list(self._open):
             client.cut()
-        await asyncio.sleep(0)  # the transports close their sockets in the loop's next turn
+        await sockets_closed()
 
     async def open_upstream(self, client: _Client) -> None:
         """Connect a client to the process; one that cannot be reached shows as a reset."""
