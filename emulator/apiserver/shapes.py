@@ -91,6 +91,19 @@ def table(
     }
 
 
+def bookmark_table(kind: Kind, bookmark: JsonObject, version: str) -> JsonObject:
+    """A watch's BOOKMARK as a Table: one row without cells' contents, for the metadata it carries."""
+    row = {"cells": ["" for _ in tables.columns(kind)], "object": partial(bookmark, version)}
+    metadata = {"resourceVersion": bookmark["metadata"].get("resourceVersion", "")}
+    return {
+        "kind": "Table",
+        "apiVersion": f"meta.k8s.io/{version}",
+        "metadata": metadata,
+        "columnDefinitions": None,
+        "rows": [row],
+    }
+
+
 def partial(object: JsonObject, version: str = "v1") -> JsonObject:
     """The object's metadata alone."""
     return {

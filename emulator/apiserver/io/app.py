@@ -1,0 +1,180 @@
+"""The API server: HTTPS (or plain http) around a Registry, as a Service.
+
+It decides nothing about objects. It reads requests, asks the registry, and writes answers; whatever goes wrong
+becomes a Status. What it did not expect is logged with its traceback and told only as `Internal error occurred`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import platform
+import socket
+from collections.abc import Callable
+
+from aiohttp import web
+
+from emulator.api.errors import ApiError, InternalError, StartError
+from emulator.apiserver.io.auth import Authenticator, is_open
+from emulator.apiserver.io.documents import Documents
+from emulator.apiserver.io.handlers import Handlers
+from emulator.apiserver.io.respond import error_response
+from emulator.apiserver.io.tls import server_context
+from emulator.apiserver.parameters import flag
+from emulator.apiserver.requestinfo import OtherRequest, ResourceRequest, target_of
+from emulator.config.settings import ClusterConfig
+from emulator.io.tasks import TaskOwner
+from emulator.pki.authority import Credentials
+from emulator.registry.io.pipeline import Registry
+
+log = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"
+BACKLOG = 1024
+MAX_HEADER_BYTES = 64 * 1024  # of one line; label selectors make long URLs
+KEEPALIVE_SECONDS = 180.0
+HANDSHAKE_SECONDS = 10.0
+TLS_SHUTDOWN_SECONDS = 1.0
+LINGER_SECONDS = 2.0  # for reading the rest of a refused body, so that the client sees the answer
+DRAIN_SECONDS = 2.0  # how long requests under way may take when the server stops
+
+
+class ApiServer:
+    """Serves one registry on 127.0.0.1, and on every socket it is handed. A Service.
+
+    synced: says whether the parts behind the API are ready; `/readyz` and `/healthz` report it.
+    """
+
+    name = "apiserver"
+
+    def __init__(
+        self,
+        registry: Registry,
+        config: ClusterConfig,
+        credentials: Credentials,
+        *,
+        synced: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.config = config
+        self.port = config.api_port
+        self._auth = Authenticator(credentials)
+        self._tls = server_context(credentials)
+        self._handlers = Handlers(registry)
+        self._documents = Documents(synced, lambda: f"{HOST}:{self.port}", platform.machine())
+        self._extra: list[socket.socket] = []
+        self._web: web.Server | None = None
+        self._servers: list[asyncio.Server] = []
+        self._starting = TaskOwner("apiserver listeners")
+
+    @property
+    def url(self) -> str:
+        """Where clients of this machine reach the API; right once the server is ready."""
+        return f"{'http' if self.config.insecure_http else 'https'}://{HOST}:{self.port}"
+
+    def add_listener(self, sock: socket.socket) -> None:
+        """Serve `sock`, bound and listening, with TLS too; it is this server's from now on."""
+        self._extra.append(sock)
+        if self._web is not None:
+            self._starting.start(self._serve_extra())
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Raises StartError when the port cannot be had."""
+        own = _bind(self.config.api_port)
+        self.port = own.getsockname()[1]
+        self._web = web.Server(
+            self.handle,
+            handler_cancellation=True,  # a client that leaves ends its watch at once
+            access_log=None,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            keepalive_timeout=KEEPALIVE_SECONDS,
+            lingering_time=LINGER_SECONDS,
+        )
+        try:
+            await self._serve(own, tls=not self.config.insecure_http)
+            await self._serve_extra()
+            ready()
+            await asyncio.Event().wait()
+        finally:
+            await self._stop()
+
+    async def _serve_extra(self) -> None:
+        while self._extra:
+            await self._serve(self._extra.pop(), tls=True)
+
+    async def _serve(self, sock: socket.socket, *, tls: bool) -> None:
+        assert self._web is not None
+        loop = asyncio.get_running_loop()
+        timeouts = {"ssl_handshake_timeout": HANDSHAKE_SECONDS, "ssl_shutdown_timeout": TLS_SHUTDOWN_SECONDS}
+        context = self._tls if tls else None
+        server = await loop.create_server(
+            self._web, sock=sock, backlog=BACKLOG, ssl=context, **(timeouts if tls else {})
+        )
+        self._servers.append(server)
+
+    async def _stop(self) -> None:
+        """No new connections, watches end, requests drain to a deadline, the rest is cut."""
+        for server in self._servers:
+            server.close()
+        await self._starting.close()
+        for sock in self._extra:
+            sock.close()
+        self._extra.clear()
+        self._handlers.end_watches()
+        web_server, self._web = self._web, None
+        if web_server is not None:
+            web_server.pre_shutdown()
+            await web_server.shutdown(DRAIN_SECONDS)
+        self._servers.clear()
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request; never raises but when cancelled."""
+        try:
+            path = request.rel_url.raw_path
+            user = "" if is_open(path.rstrip("/")) else self._auth.user(request)
+            target = target_of(request.method, path, watch=flag(_query(request), "watch"))
+            if isinstance(target, ResourceRequest):
+                return await self._handlers.handle(request, target, _query(request), user)
+            if isinstance(target, OtherRequest):
+                return self._documents.other(request.method, target, request.headers.get("Accept", ""))
+            return self._documents.discovery(request.method, target, request.headers.get("Accept", ""))
+        except ApiError as error:
+            return error_response(error)
+        except (ConnectionError, TimeoutError):
+            raise
+        except Exception as error:  # the outermost loop of a request
+            log.exception("%s %s failed", request.method, request.path)
+            return error_response(InternalError.of(str(error) or type(error).__name__))
+
+
+def _query(request: web.BaseRequest) -> dict[str, list[str]]:
+    query: dict[str, list[str]] = {}
+    for name, value in request.query.items():
+        query.setdefault(name, []).append(value)
+    return query
+
+
+def _bind(port: int) -> socket.socket:
+    """A listening socket on 127.0.0.1; port 0 takes a free one. Raises StartError."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((HOST, port))
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        raise StartError(_why(error, port)) from error
+    return sock
+
+
+def _why(error: OSError, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"port {port} of {HOST} is in use, so the API cannot listen there; "
+            "end the program that has it or choose another with --api-port (0 takes a free one)"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"port {port} of {HOST} is not allowed to this user; choose one above 1023 with --api-port"
+    return f"the API cannot listen on {HOST} port {port}: {error.strerror}; choose another with --api-port"

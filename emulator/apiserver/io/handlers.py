@@ -1,0 +1,227 @@
+"""The verbs: a request for a resource -> a call of the registry -> an answer.
+
+Nothing about objects is decided here. Warnings gathered before an error are told with the error too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from aiohttp import web
+
+from emulator.api.errors import ApiError, RequestEntityTooLarge
+from emulator.api.meta import JsonObject
+from emulator.apiserver import shapes
+from emulator.apiserver.bodies import decode_delete_options, decode_object, decode_patch
+from emulator.apiserver.deprecation import deprecation_warnings
+from emulator.apiserver.io.respond import error_response, object_response
+from emulator.apiserver.io.watch import Watches
+from emulator.apiserver.negotiation import Form, body_type, form_of, patch_type
+from emulator.apiserver.parameters import (
+    Query,
+    delete_parameters,
+    list_parameters,
+    text,
+    write_parameters,
+)
+from emulator.apiserver.requestinfo import ResourceRequest
+from emulator.io.clock import randrange, utc_now
+from emulator.registry.io.pipeline import Registry
+from emulator.registry.options import DeleteOptions, WriteOptions
+
+MAX_BODY_BYTES = 3 * 1024 * 1024  # kube-apiserver's MaxRequestBodyBytes
+REQUEST_SECONDS = 60.0  # kube-apiserver --request-timeout
+NO_STREAM_DEADLINE = ("watch",)
+
+
+class RequestTimeout(ApiError):
+    """The request was not done in time."""
+
+    code, reason = 504, "Timeout"
+
+
+@dataclass(slots=True)
+class Call:
+    """One request for a resource while it is answered."""
+
+    request: web.BaseRequest
+    target: ResourceRequest
+    query: Query
+    user: str
+    form: Form
+    warnings: list[str] = field(default_factory=list)
+
+
+class Handlers:
+    """Answers resource requests from one registry."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        rng: Callable[[int], int] = randrange,
+    ) -> None:
+        self._registry = registry
+        self._clock = clock
+        self.watches = Watches(registry, clock, rng)
+        self._verbs: dict[str, Callable[[Call], Awaitable[web.StreamResponse]]] = {
+            "get": self._get,
+            "list": self._list,
+            "watch": self._watch,
+            "create": self._create,
+            "update": self._update,
+            "patch": self._patch,
+            "delete": self._delete,
+            "deletecollection": self._delete_collection,
+        }
+
+    def end_watches(self) -> None:
+        """Let every watch end as if its time were up."""
+        self.watches.end()
+
+    async def handle(
+        self, request: web.BaseRequest, target: ResourceRequest, query: Query, user: str
+    ) -> web.StreamResponse:
+        warnings = deprecation_warnings(target.kind)
+        try:
+            form = form_of(request.headers.get("Accept", ""))
+            call = Call(request, target, query, user, form, warnings)
+            if target.verb in NO_STREAM_DEADLINE:
+                return await self._watch(call)
+            async with asyncio.timeout(REQUEST_SECONDS) as limit:
+                return await self._verbs[target.verb](call)
+        except ApiError as error:
+            return error_response(error, warnings=warnings)
+        except TimeoutError:
+            if target.verb in NO_STREAM_DEADLINE or not limit.expired():
+                raise
+            why = "Timeout: request did not complete within requested timeout - context deadline exceeded"
+            return error_response(RequestTimeout(why), warnings=warnings)
+
+    def _answer(self, call: Call, object: JsonObject, *, status: int = 200) -> web.Response:
+        include = shapes.include_object(text(call.query, "includeObject"))
+        body = shapes.shape_object(call.target.kind, object, call.form, include=include, at=self._clock())
+        return object_response(body, form=call.form, status=status, warnings=call.warnings)
+
+    async def _get(self, call: Call) -> web.Response:
+        target = call.target
+        return self._answer(call, await self._registry.get(target.kind, target.name, target.namespace))
+
+    async def _list(self, call: Call) -> web.Response:
+        target, parameters = call.target, list_parameters(call.query, watch=False)
+        include = shapes.include_object(text(call.query, "includeObject"))
+        listing = await self._registry.list(
+            target.kind,
+            target.namespace,
+            label_selector=parameters.label_selector,
+            field_selector=parameters.field_selector,
+            limit=parameters.limit,
+            continue_token=parameters.continue_token,
+            resource_version=parameters.resource_version,
+            resource_version_match=parameters.resource_version_match,
+        )
+        metadata = shapes.list_metadata(listing.resource_version, listing.continue_token, listing.remaining)
+        body = shapes.shape_list(target.kind, listing.items, metadata, call.form, include=include, at=self._clock())
+        return object_response(body, form=call.form, warnings=call.warnings)
+
+    async def _watch(self, call: Call) -> web.StreamResponse:
+        parameters = list_parameters(call.query, watch=True)
+        include = shapes.include_object(text(call.query, "includeObject"))
+        return await self.watches.serve(call.request, call.target, parameters, call.form, include, call.warnings)
+
+    async def _create(self, call: Call) -> web.Response:
+        options = self._write_options(call, "CreateOptions")
+        target = call.target
+        object = await self._object(call)
+        written = await self._registry.create(target.kind, object, target.namespace, options=options)
+        call.warnings += written.warnings
+        return self._answer(call, written.object, status=201)
+
+    async def _update(self, call: Call) -> web.Response:
+        options = self._write_options(call, "UpdateOptions")
+        target = call.target
+        object = await self._object(call)
+        written = await self._registry.update(
+            target.kind, target.name, target.namespace, object, subresource=target.subresource, options=options
+        )
+        call.warnings += written.warnings
+        return self._answer(call, written.object, status=201 if written.created else 200)
+
+    async def _patch(self, call: Call) -> web.Response:
+        type = patch_type(call.request.headers.get("Content-Type", ""))
+        options = self._write_options(call, "PatchOptions")
+        target = call.target
+        patch = decode_patch(type, await read_body(call.request))
+        written = await self._registry.patch(
+            target.kind, target.name, target.namespace, patch, type, subresource=target.subresource, options=options
+        )
+        call.warnings += written.warnings
+        return self._answer(call, written.object, status=201 if written.created else 200)
+
+    async def _delete(self, call: Call) -> web.Response:
+        target, options = call.target, await self._delete_options(call)
+        deleted = await self._registry.delete(target.kind, target.name, target.namespace, options=options)
+        if deleted.gone and not deleted.returns_object:
+            return self._answer(call, shapes.deleted_status(target.kind, deleted.object))
+        return self._answer(call, deleted.object)
+
+    async def _delete_collection(self, call: Call) -> web.Response:
+        target, options = call.target, await self._delete_options(call)
+        parameters = list_parameters(call.query, watch=False)
+        listing = await self._registry.delete_collection(
+            target.kind,
+            target.namespace,
+            label_selector=parameters.label_selector,
+            field_selector=parameters.field_selector,
+            options=options,
+        )
+        metadata = shapes.list_metadata(listing.resource_version)
+        body = shapes.shape_list(target.kind, listing.items, metadata, call.form, include="Metadata", at=self._clock())
+        return object_response(body, form=call.form, warnings=call.warnings)
+
+    async def _object(self, call: Call) -> JsonObject:
+        type = body_type(call.request.headers.get("Content-Type", ""))
+        return decode_object(call.target.kind, type, await read_body(call.request))
+
+    def _write_options(self, call: Call, options_kind: str) -> WriteOptions:
+        user_agent = call.request.headers.get("User-Agent", "")
+        found = write_parameters(call.query, options_kind, user_agent=user_agent)
+        return WriteOptions(found.dry_run, found.field_manager, found.field_validation, call.user)
+
+    async def _delete_options(self, call: Call) -> DeleteOptions:
+        raw = await read_body(call.request)
+        body = None
+        if raw:
+            body = decode_delete_options(body_type(call.request.headers.get("Content-Type", "")), raw)
+        found = delete_parameters(call.query, body)
+        return DeleteOptions(
+            dry_run=found.dry_run,
+            propagation=found.propagation,
+            grace_period_seconds=found.grace_period_seconds,
+            uid=found.uid,
+            resource_version=found.resource_version,
+        )
+
+
+async def read_body(request: web.BaseRequest) -> bytes:
+    """The body, at most MAX_BODY_BYTES, also when it came compressed. Raises RequestEntityTooLarge."""
+    if not request.can_read_body:
+        return b""
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise _too_large()
+    parts: list[bytes] = []
+    size = 0
+    while chunk := await request.content.readany():
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            raise _too_large()
+        parts.append(chunk)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_large() -> RequestEntityTooLarge:
+    return RequestEntityTooLarge(f"Request entity is too large: limit is {MAX_BODY_BYTES}")
