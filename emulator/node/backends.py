@@ -41,6 +41,14 @@ def target_of(pod: JsonObject, container_name: str) -> Target | None:
     return parse_target(name, text) if text else None
 
 
+def target_of_or_none(pod: JsonObject, container_name: str) -> Target | None:
+    """As `target_of`; an annotation that cannot be read names nothing."""
+    try:
+        return target_of(pod, container_name)
+    except BadBackend:
+        return None
+
+
 def parse_target(annotation: str, text: str) -> Target:
     """`HOST:PORT`, `[V6]:PORT`, or `HOST` alone. Raises BadBackend."""
     if text.startswith("["):

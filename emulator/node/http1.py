@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Literal
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_BODY_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 8 * 1024
+MAX_PARAMETERS = 1000
 
 _METHODS = (b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"TRACE ", b"CONNECT ")
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) (\S+) HTTP/(1\.[01])")
@@ -40,13 +41,17 @@ class Request:
 
     @property
     def path(self) -> str:
-        return unquote(urlsplit(self.target).path) if self.target.startswith("/") else self.target
+        return unquote(self.target.partition("?")[0])
 
     @property
     def query(self) -> dict[str, str]:
-        """The first value of each parameter."""
+        """The first value of each parameter; none of a query with more of them than anyone means."""
+        try:
+            pairs = parse_qsl(self.target.partition("?")[2], keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
+        except ValueError:
+            return {}
         values: dict[str, str] = {}
-        for name, value in parse_qsl(urlsplit(self.target).query, keep_blank_values=True, max_num_fields=1000):
+        for name, value in pairs:
             values.setdefault(name, value)
         return values
 

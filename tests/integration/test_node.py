@@ -419,6 +419,20 @@ async def test_a_process_of_the_host_stands_behind_a_pod(world: World) -> None:
         assert await exchange(await world.ready(), b"hello") == b"process:hello"
 
 
+async def test_the_process_behind_a_pod_may_change_while_it_runs(world: World) -> None:
+    async with server(answers_its_name) as port:
+        await world.pod()
+        address = await world.ready()
+        await world.annotate(backend=f"127.0.0.1:{port}")
+        await asyncio.sleep(0.05)
+        await world.ready()
+        assert await exchange(address, b"x") == b"process:x"
+        await world.annotate(backend=None)
+        await asyncio.sleep(0.05)
+        assert await http(await world.ready(), "/hostname") == (200, "web")
+        assert (await world.get())["status"]["containerStatuses"][0]["restartCount"] == 0
+
+
 async def test_a_pod_whose_process_is_not_there_becomes_ready_when_it_comes(world: World) -> None:
     spare = socket.create_server(("127.0.0.1", 0))
     port = spare.getsockname()[1]

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from emulator.api.meta import JsonObject
 from emulator.io.tasks import TaskOwner
+from emulator.node.backends import Target
 from emulator.node.io.backend import Backend
 from emulator.node.io.prober import ProbedContainer, ProbeRun, Result, attempt
 from emulator.node.lifecycle import (
@@ -36,6 +37,7 @@ class ContainerRun:
         self.restart_count = restart_count
         self.variables: dict[str, str] = {}
         self.backend: Backend | None = None
+        self.target: Target | None = None
         self.probes: dict[str, ProbeRun] = {}
         self.specs: tuple[ProbeSpec, ...] = ()
         self.started_monotonic = 0.0

@@ -189,7 +189,8 @@ class EchoConnection(asyncio.Protocol):
         if self._transport is None:
             return
         if self._raw:
-            self._end_raw_when_idle()
+            if self._timer is None:
+                self._end_raw_when_idle()
         elif not self._answering and not self._queue and (self._parser is None or self._parser.idle):
             self._transport.close()
 

@@ -13,13 +13,13 @@ MAX_TRIES = 1024  # another cluster may hold the first addresses of the range
 
 
 async def free_address(addresses: PodAddresses, network: Network, ports: Sequence[DeclaredPort], present: str) -> str:
-    """An allocated address whose first TCP port nobody else holds; `present`, if any, when it is free.
+    """An allocated address whose first port nobody else holds; `present`, if any, when it is free.
 
     A port held at every address (by a process bound to 0.0.0.0) is left for the binding to report.
     Raises NoPodAddress.
     """
     address = present if present and addresses.reserve(present) else addresses.allocate()
-    port = next((port.port for port in ports if port.protocol == "TCP"), None)
+    port = next(iter(ports), None)
     if port is None or network.mode == "sandbox":
         return address
     for attempt in range(MAX_TRIES):
@@ -32,9 +32,12 @@ async def free_address(addresses: PodAddresses, network: Network, ports: Sequenc
     return address
 
 
-async def _taken(network: Network, address: str, port: int) -> bool:
+async def _taken(network: Network, address: str, port: DeclaredPort) -> bool:
     try:
-        (await network.tcp_listener(address, port)).close()
+        if port.protocol == "UDP":
+            (await network.udp_socket(address, port.port)).close()
+        else:
+            (await network.tcp_listener(address, port.port)).close()
     except OSError as error:
         return error.errno == errno.EADDRINUSE
     return False

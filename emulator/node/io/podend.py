@@ -28,7 +28,7 @@ async def end_pod(run: PodRun, *, serving: bool) -> None:
     for container in run.containers:
         container.hold_restarts()
         if container.running:
-            run.tell_killing(container)
+            run.told.killing(container)
     if serving:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(MAX_ENDPOINT_WAIT_SECONDS, max(0.0, grace_seconds(run.pod)))):
@@ -45,9 +45,9 @@ async def end_pod(run: PodRun, *, serving: bool) -> None:
     ended_at = run.world.at()
     for container in run.containers:
         container.end(exit_code(run), ended_at)
+    run.last_phase = "" if is_finished(run.pod) else _last_phase(run)
     await run.release()
-    if not is_finished(run.pod):
-        await run.write_status(phase=_last_phase(run))
+    await run.write_status()
     await delete_object(run.pod, run)
 
 

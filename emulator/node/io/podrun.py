@@ -7,7 +7,6 @@ pass. Ending a pod does wait, so that is a task of its own (podend.py).
 from __future__ import annotations
 
 import asyncio
-import errno
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,16 +17,17 @@ from emulator.client.io.protocol import Client
 from emulator.io.network import Network
 from emulator.io.tasks import TaskOwner
 from emulator.node import lifecycle
-from emulator.node.backends import BadBackend, Target, declared_ports, default_probe, target_of
+from emulator.node.backends import BadBackend, Target, declared_ports, default_probe, target_of, target_of_or_none
 from emulator.node.echoapp import EchoPod
 from emulator.node.envvars import UnresolvedVariable, environment
 from emulator.node.hosts import pod_hostname, system_hostname
-from emulator.node.io.backend import Backend, BindFailure, Listen
+from emulator.node.io.backend import Backend, Listen
 from emulator.node.io.containerrun import ContainerRun
 from emulator.node.io.echo import EchoBackend
 from emulator.node.io.events import EventRecorder
 from emulator.node.io.external import ExternalBackend
 from emulator.node.io.podaddress import free_address
+from emulator.node.io.podevents import PodEvents
 from emulator.node.io.prober import ProbedContainer, ProbeRun, Result
 from emulator.node.io.statuswriter import StatusWriter
 from emulator.node.lifecycle import Observed, Terminated, Waiting
@@ -84,11 +84,12 @@ class PodRun:
         self.started_monotonic = 0.0
         self.failure: tuple[str, str] | None = None
         self.finished = False  # the containers have ended for good
+        self.last_phase = ""  # the phase of a pod that was ended from outside
         self.ending: asyncio.Task[None] | None = None
         self.endpoint_out = asyncio.Event()
+        self.told = PodEvents(self, world.events)
         self._status = StatusWriter(world.client)
         self._timer: asyncio.TimerHandle | None = None
-        self._told_programs = False
         counts = {
             each["name"]: each.get("restartCount") or 0
             for field in ("initContainerStatuses", "containerStatuses")
@@ -129,11 +130,11 @@ class PodRun:
                 self.own_address = await free_address(self.place.addresses, self.world.network, ports, present)
                 self.address = self.own_address
             except NoPodAddress as error:
-                self.warn("FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
+                self.told.warn("FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
                 return False
         conf = pod_resolv_conf(self.pod, self.world.node_resolv_conf, self.world.cluster_dns, self.world.cluster_domain)
         for event in conf.events:
-            self.warn(event.reason, event.message)
+            self.told.warn(event.reason, event.message)
         return True
 
     async def _advance(self) -> None:
@@ -161,15 +162,17 @@ class PodRun:
         if not self._prepare(container):
             return False
         container.begin(self.world.at(), self.world.now(), 0.0)
-        self._tell_started(container)
+        self.told.started(container)
         container.end(0, self.world.at())
         return True
 
     async def _advance_long(self, container: ContainerRun) -> None:
         now = self.world.now()
         if container.running:
-            if probe := container.must_restart:
-                self._tell(
+            if target_of_or_none(self.pod, container.name) != container.target:
+                await self._replace_backend(container)
+            elif probe := container.must_restart:
+                self.told.of(
                     container,
                     "Normal",
                     "Killing",
@@ -201,7 +204,7 @@ class PodRun:
             "CrashLoopBackOff",
             f"back-off {_go_duration(seconds)} restarting failed container={container.name} pod={full}",
         )
-        self._tell(
+        self.told.of(
             container, "Warning", "BackOff", f"Back-off restarting failed container {container.name} in pod {full}"
         )
 
@@ -227,7 +230,7 @@ class PodRun:
             waiting = Waiting(LACKS_REFERENCE, str(error))
             if container.state != waiting:
                 container.state = waiting
-                self._tell(container, "Warning", "Failed", f"Error: {error}")
+                self.told.of(container, "Warning", "Failed", f"Error: {error}")
             return False
         container.variables = {"HOSTNAME": system_hostname(self.pod, self.world.cluster_domain), **variables}
         return True
@@ -244,16 +247,32 @@ class PodRun:
         if not self._prepare(container):
             return
         target = target_of(self.pod, container.name)
-        container.backend = self._backend(container, target)
-        failures = await container.backend.bind(list(self._listens(container)))
-        for failure in failures:
-            self._warn_unbound(container, failure)
+        await self._open_backend(container, target)
         container.begin(self.world.at(), self.world.now(), None if target else lifecycle.run_seconds(self.pod))
-        self._tell_started(container)
+        self.told.started(container)
+        self._begin_probes(container, target)
+
+    async def _replace_backend(self, container: ContainerRun) -> None:
+        """The annotation names another process now: the container goes on with that one behind it."""
+        container.stop_probes()
+        if container.backend is not None:
+            await container.backend.abort()
+        target = target_of_or_none(self.pod, container.name)
+        await self._open_backend(container, target)
+        self._begin_probes(container, target)
+
+    async def _open_backend(self, container: ContainerRun, target: Target | None) -> None:
+        container.target = target
+        container.backend = self._backend(container, target)
+        for failure in await container.backend.bind(list(self._listens(container))):
+            self.told.unbound(container, failure)
+
+    def _begin_probes(self, container: ContainerRun, target: Target | None) -> None:
         specs = probe_specs(container.manifest)
         if target is not None and (extra := default_probe(container.manifest)):
             specs = (*specs, extra)
-        self._tell_programs(container, any(needs_program(spec) for spec in specs))
+        if any(needs_program(spec) for spec in specs):
+            self.told.programs_pass(container)
         probed = ProbedContainer(
             container.manifest, self.address, self.world.host_network if target else self.world.network, target
         )
@@ -295,10 +314,11 @@ class PodRun:
             failure=self.failure,
         )
 
-    async def write_status(self, phase: str = "") -> None:
-        """Write the status if it differs from the one the API has; `phase` overrides the one worked out."""
+    async def write_status(self) -> None:
+        """Write the status if it differs from the one the API has."""
         await self._status.write(
-            self.pod, lambda base: lifecycle.pod_status(base, self.observed(), at=self.world.at(), phase=phase)
+            self.pod,
+            lambda base: lifecycle.pod_status(base, self.observed(), at=self.world.at(), phase=self.last_phase),
         )
 
     @property
@@ -342,7 +362,7 @@ class PodRun:
 
     async def _fail(self, reason: str, message: str) -> None:
         self.failure = (reason, message)
-        self.warn(reason, message)
+        self.told.warn(reason, message)
         for container in self.containers:
             await self._end(container, 137)
         await self.release()
@@ -366,46 +386,9 @@ class PodRun:
     def _probe_told(self, container: ContainerRun, run: ProbeRun, result: Result, decided: bool) -> None:
         if not result.success:
             kind = run.spec.type.capitalize()
-            self._tell(container, "Warning", "Unhealthy", f"{kind} probe failed: {result.output}")
+            self.told.of(container, "Warning", "Unhealthy", f"{kind} probe failed: {result.output}")
         if decided:
             self.world.again(self.key)
-
-    def warn(self, reason: str, message: str) -> None:
-        self.world.events.record(self.pod, self.place.name, "Warning", reason, message)
-
-    def _tell(self, container: ContainerRun, type: str, reason: str, message: str) -> None:
-        self.world.events.record(
-            self.pod,
-            self.place.name,
-            type,
-            reason,
-            message,
-            container=container.name,
-            init=container.role != "container",
-        )
-
-    def tell_killing(self, container: ContainerRun) -> None:
-        self._tell(container, "Normal", "Killing", f"Stopping container {container.name}")
-
-    def _tell_started(self, container: ContainerRun) -> None:
-        image = container.manifest.get("image") or ""
-        present = f'Container image "{image}" already present on machine and can be accessed by the pod'
-        self._tell(container, "Normal", "Pulled", present)
-        self._tell(container, "Normal", "Created", "Container created")
-        self._tell(container, "Normal", "Started", "Container started")
-
-    def _tell_programs(self, container: ContainerRun, has_programs: bool) -> None:
-        if has_programs and not self._told_programs:
-            self._told_programs = True
-            message = f"exec probes of container {container.name} are not run: the container is simulated, they pass"
-            self._tell(container, "Normal", "ProbeSimulated", message)
-
-    def _warn_unbound(self, container: ContainerRun, failure: BindFailure) -> None:
-        listen = failure.listen
-        denied = failure.error.errno in (errno.EACCES, errno.EPERM)
-        why = "this user may not bind ports so low" if denied else failure.error.strerror or str(failure.error)
-        message = f"port {listen.port}/{listen.protocol} is not served at {listen.host}: {why}; the other ports work"
-        self._tell(container, "Warning", "PortNotServed", message)
 
 
 def _go_duration(seconds: float) -> str:

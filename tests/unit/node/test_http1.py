@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from emulator.node.echoapp import EchoPod, answer, datagram_answer
 from emulator.node.http1 import MAX_BODY_BYTES, BadHttp, Request, RequestParser, Response, sniff
@@ -106,3 +108,35 @@ def test_a_head_response_has_the_length_but_no_body() -> None:
     encoded = Response(b"abc").encode(head_only=True)
     assert encoded.endswith(b"\r\n\r\n")
     assert b"Content-Length: 3" in encoded
+
+
+LINES = st.sampled_from(
+    [
+        b"GET ",
+        b"POST ",
+        b"/",
+        b"//[",
+        b"?a=%zz&b",
+        b" HTTP/1.1",
+        b"\r\n",
+        b"\n",
+        b"Content-Length: 3",
+        b"abc",
+        b"0",
+        b"5;x",
+        b"Transfer-Encoding: chunked",
+        b"Expect: 100-continue",
+        b"\x00\xff",
+        b": ",
+    ]
+)
+
+
+@given(st.lists(LINES, max_size=30).map(b"".join))
+def test_any_bytes_are_requests_or_refused(sent: bytes) -> None:
+    try:
+        requests = RequestParser().feed(sent)
+    except BadHttp:
+        return
+    for request in requests:
+        answer(request, POD, port=80, client="").response.encode()
