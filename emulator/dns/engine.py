@@ -281,8 +281,8 @@ def _refusal(packet: bytes) -> int | None:
         return -1
     if packet[2] >> 3 & 0xF not in (wire.QUERY, wire.NOTIFY):
         return wire.NOTIMP
-    questions, answers, authorities, additionals = struct.unpack_from("!HHHH", packet, 4)
-    if questions != 1 or answers > 1 or authorities > 1 or additionals > 2:
+    questions, answers, authorities, additional = struct.unpack_from("!HHHH", packet, 4)
+    if questions != 1 or answers > 1 or authorities > 1 or additional > 2:
         return wire.FORMERR
     return None
 

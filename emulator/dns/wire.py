@@ -114,7 +114,7 @@ def parse(packet: bytes) -> Message:
     """
     if len(packet) < HEADER_BYTES:
         raise WireError("shorter than a header")
-    id_, bits, questions, answers, authorities, additionals = _HEADER.unpack_from(packet)
+    id_, bits, questions, answers, authorities, additional = _HEADER.unpack_from(packet)
     message = Message(
         id=id_,
         response=bool(bits & QR),
@@ -139,7 +139,7 @@ def parse(packet: bytes) -> Message:
         for section, count in (
             (message.answer, answers),
             (message.authority, authorities),
-            (message.additional, additionals),
+            (message.additional, additional),
         ):
             for _ in range(count):
                 if at == len(packet):
