@@ -7,7 +7,7 @@ import os
 import shutil
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
@@ -15,21 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from emulator.client.io.inprocess import InProcessClient
+from emulator.controllers.io.runner import ControllerRunner
+from emulator.registry.io.pipeline import Registry
 
 from emulator.apiserver.identity import certificate_hosts
 from emulator.apiserver.io.app import ApiServer
 from emulator.client.io.informer import Informers
-from emulator.client.io.inprocess import InProcessClient
 from emulator.config.settings import API_PORT_IN_CLUSTER, ClusterConfig
-from emulator.controllers.io.runner import ControllerRunner
 from emulator.io.clock import utc_now
 from emulator.io.tasks import Service, running
 from emulator.pki.authority import Credentials, make_credentials
-from emulator.registry.io.pipeline import Registry
 from emulator.store.io.memory import MemoryStore
 
 TOKEN = "test-token"
 KUBECTL_SECONDS = 60.0
+POLL_SECONDS = 0.02
 WANTED_VERSIONS = ("1.29", "1.30", "1.31", "1.32", "1.33")
 
 
@@ -82,6 +83,15 @@ async def api_server(config: ClusterConfig | None = None, *, controllers: bool =
         parts += [informers, runner]
     async with running(*parts):
         yield Api(server, registry, client, credentials)
+
+
+async def eventually(check: Callable[[], Awaitable[object]], *, seconds: float = 10.0) -> None:
+    """Wait until `check` says yes. Raises TimeoutError."""
+    async with asyncio.timeout(seconds):
+        while True:
+            if await check():
+                return
+            await asyncio.sleep(POLL_SECONDS)
 
 
 def kubectl_versions() -> dict[str, str]:

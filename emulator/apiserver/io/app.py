@@ -21,6 +21,7 @@ from emulator.apiserver.io.documents import Documents
 from emulator.apiserver.io.handlers import Handlers
 from emulator.apiserver.io.respond import error_response
 from emulator.apiserver.io.tls import server_context
+from emulator.apiserver.io.watch import Watches
 from emulator.apiserver.parameters import flag
 from emulator.apiserver.requestinfo import OtherRequest, ResourceRequest, target_of
 from emulator.config.settings import ClusterConfig
@@ -72,6 +73,11 @@ class ApiServer:
         """Where clients of this machine reach the API; right once the server is ready."""
         return f"{'http' if self.config.insecure_http else 'https'}://{HOST}:{self.port}"
 
+    @property
+    def watches(self) -> Watches:
+        """The watches being served now."""
+        return self._handlers.watches
+
     def add_listener(self, sock: socket.socket) -> None:
         """Serve `sock`, bound and listening, with TLS too; it is this server's from now on."""
         self._extra.append(sock)
@@ -121,7 +127,7 @@ class ApiServer:
         for sock in self._extra:
             sock.close()
         self._extra.clear()
-        self._handlers.end_watches()
+        self.watches.end()
         web_server, self._web = self._web, None
         if web_server is not None:
             web_server.pre_shutdown()

@@ -79,10 +79,6 @@ class Handlers:
             "deletecollection": self._delete_collection,
         }
 
-    def end_watches(self) -> None:
-        """Let every watch end as if its time were up."""
-        self.watches.end()
-
     async def handle(
         self, request: web.BaseRequest, target: ResourceRequest, query: Query, user: str
     ) -> web.StreamResponse:
