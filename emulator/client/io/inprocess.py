@@ -1,0 +1,93 @@
+"""The Client protocol without HTTP: straight to the registry of the same process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from emulator.api.kinds import Kind
+from emulator.api.meta import JsonObject
+from emulator.client.io.protocol import ObjectList, PatchType, Propagation, WatchEvent
+from emulator.registry.io.pipeline import Registry
+from emulator.registry.options import DeleteOptions, WriteOptions
+
+DRY_RUN = WriteOptions(dry_run=True, field_validation="Ignore")
+WRITE = WriteOptions(field_validation="Ignore")
+
+
+class InProcessClient:
+    """Fulfils Client. Objects handed in are not changed, objects handed out are shared."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def get(self, kind: Kind, name: str, namespace: str = "") -> JsonObject:
+        return await self._registry.get(kind, name, namespace)
+
+    async def list(
+        self, kind: Kind, namespace: str = "", *, label_selector: str = "", field_selector: str = ""
+    ) -> ObjectList:
+        found = await self._registry.list(kind, namespace, label_selector=label_selector, field_selector=field_selector)
+        return ObjectList(found.items, found.resource_version)
+
+    @asynccontextmanager
+    async def watch(
+        self, kind: Kind, namespace: str = "", *, resource_version: str
+    ) -> AsyncIterator[AsyncIterator[WatchEvent]]:
+        async with self._registry.watch(kind, namespace, resource_version=resource_version) as events:
+            yield _Translated(events)
+
+    async def create(self, kind: Kind, object: JsonObject, *, dry_run: bool = False) -> JsonObject:
+        namespace = (object.get("metadata") or {}).get("namespace") or ""
+        written = await self._registry.create(kind, object, namespace, options=DRY_RUN if dry_run else WRITE)
+        return written.object
+
+    async def update(self, kind: Kind, object: JsonObject, *, subresource: str = "") -> JsonObject:
+        metadata = object["metadata"]
+        written = await self._registry.update(
+            kind, metadata["name"], metadata.get("namespace") or "", object, subresource=subresource, options=WRITE
+        )
+        return written.object
+
+    async def patch(
+        self,
+        kind: Kind,
+        name: str,
+        namespace: str = "",
+        *,
+        patch: Any,
+        patch_type: PatchType = "merge",
+        subresource: str = "",
+    ) -> JsonObject:
+        written = await self._registry.patch(
+            kind, name, namespace, patch, patch_type, subresource=subresource, options=WRITE
+        )
+        return written.object
+
+    async def delete(
+        self,
+        kind: Kind,
+        name: str,
+        namespace: str = "",
+        *,
+        uid: str | None = None,
+        propagation: Propagation | None = None,
+        grace_period_seconds: int | None = None,
+    ) -> JsonObject:
+        options = DeleteOptions(uid=uid, propagation=propagation, grace_period_seconds=grace_period_seconds)
+        return (await self._registry.delete(kind, name, namespace, options=options)).object
+
+
+class _Translated:
+    """A registry's events as the protocol's. Not a generator: nothing to close."""
+
+    def __init__(self, events: Any) -> None:
+        self._next = events.__anext__
+
+    def __aiter__(self) -> _Translated:
+        return self
+
+    async def __anext__(self) -> WatchEvent:
+        event = await self._next()
+        return WatchEvent(event.type, event.object)

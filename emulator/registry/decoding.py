@@ -1,0 +1,108 @@
+"""From what a client sent to a private, well-typed object: decoding with field validation, patches, metadata rules.
+
+No I/O.
+Source: k8s.io/apiserver pkg/endpoints/handlers/{create,update,patch}.go.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from emulator.api.errors import BadRequest, FieldError, Invalid, UnsupportedMediaType, invalid
+from emulator.api.kinds import Kind
+from emulator.api.meta import JsonObject
+from emulator.api.names import dns1123_subdomain, validate_metadata
+from emulator.registry.jsoncopy import json_copy
+from emulator.registry.options import WriteOptions
+from emulator.registry.strategy import Strategy
+
+
+def decoded(kind: Kind, object: JsonObject, options: WriteOptions) -> tuple[JsonObject, list[str]]:
+    """A private copy with the kind's types, and warnings. Raises BadRequest."""
+    own, unknown = _typed(kind, object)
+    problems = [*options.duplicates, *unknown]
+    if problems and options.field_validation == "Strict":
+        raise BadRequest(
+            f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: '
+            f"strict decoding error: {', '.join(problems)}"
+        )
+    return own, _warnings(problems, options)
+
+
+def patched(
+    kind: Kind, old: JsonObject, patch: Any, patch_type: str, options: WriteOptions
+) -> tuple[JsonObject, list[str]]:
+    """A private copy of `old` with the patch applied, and warnings. Raises BadRequest, Invalid."""
+    document = _apply(kind, old, patch, patch_type)
+    try:
+        own, unknown = _typed(kind, document)
+    except BadRequest as error:
+        raise _invalid_patch(patch, patch_type, document, error.message) from None
+    problems = [*options.duplicates, *unknown]
+    if problems and options.field_validation == "Strict":
+        raise _invalid_patch(patch, patch_type, document, f"strict decoding error: {', '.join(problems)}")
+    return own, _warnings(problems, options)
+
+
+def validation_errors(strategy: Strategy, object: JsonObject) -> list[FieldError]:
+    """The mistakes in metadata."""
+    return validate_metadata(
+        object["metadata"],
+        namespaced=strategy.kind.namespaced,
+        validate_name=strategy.validate_name or dns1123_subdomain,
+    )
+
+
+def _typed(kind: Kind, object: JsonObject) -> tuple[JsonObject, list[str]]:
+    try:
+        from emulator.api.schema import decode
+    except ModuleNotFoundError:
+        own, unknown = json_copy(object), []
+    else:
+        found = decode(kind, object)
+        own, unknown = found.object, found.unknown
+    own["apiVersion"], own["kind"] = kind.api_version, kind.kind
+    if not isinstance(own.get("metadata"), dict):
+        own["metadata"] = {}
+    return own, unknown
+
+
+def _apply(kind: Kind, old: JsonObject, patch: Any, patch_type: str) -> JsonObject:
+    from emulator.api.patch import json_patch, merge_patch, strategic_merge_patch
+
+    if patch_type == "json":
+        return json_patch(old, patch)
+    if patch_type == "merge":
+        return merge_patch(old, patch)
+    if patch_type == "strategic":
+        return strategic_merge_patch(kind, old, patch)
+    raise UnsupportedMediaType(f"the patch type {patch_type} is not supported")
+
+
+def _warnings(problems: list[str], options: WriteOptions) -> list[str]:
+    return problems if options.field_validation in ("", "Warn") else []
+
+
+def _invalid_patch(patch: Any, patch_type: str, document: JsonObject, why: str) -> Invalid:
+    """What a patch is answered with whose result is no object of the kind."""
+    shown = go_value_text(patch) if patch_type == "strategic" else _compact(document)
+    return Invalid.of("", "", "", [invalid("patch", shown, why)])
+
+
+def _compact(document: Any) -> str:
+    import json
+
+    return json.dumps(document, separators=(",", ":"))
+
+
+def go_value_text(value: Any) -> str:
+    """A JSON value as Go prints it with %+v: map[a:1 b:[x y]]."""
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{key}:{go_value_text(value[key])}" for key in sorted(value)) + "]"
+    if isinstance(value, list):
+        return "[" + " ".join(go_value_text(item) for item in value) + "]"
+    if value is None:
+        return "<nil>"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

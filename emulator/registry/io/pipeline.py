@@ -1,0 +1,423 @@
+"""The registry: the one way into the store, for kubectl and for every part alike.
+
+Each write is decoded, defaulted, prepared, admitted, validated, given its addresses and ports, and committed; a
+failure at any step leaves nothing behind. Objects that come out are shared and must not be changed.
+Source: k8s.io/apiserver pkg/registry/generic/registry/store.go and pkg/endpoints/handlers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+from emulator.api.errors import AlreadyExists, ApiError, BadRequest, Conflict, Invalid, NotFound
+from emulator.api.kinds import ENDPOINTS, NAMESPACE, SERVICE, Kind
+from emulator.api.meta import JsonObject
+from emulator.config.settings import ClusterConfig
+from emulator.io.clock import randrange, utc_now
+from emulator.registry import service_allocation
+from emulator.registry.admission import SYSTEM_NAMESPACES, admit_create, admit_delete
+from emulator.registry.allocation import Allocators, Operation
+from emulator.registry.decoding import decoded, patched, validation_errors
+from emulator.registry.deletion import Deletion, goes_with_update, plan_deletion, plan_namespace_deletion
+from emulator.registry.io.reader import Reader
+from emulator.registry.jsoncopy import json_copy
+from emulator.registry.metadata import (
+    bump_generation,
+    ensure_name,
+    ensure_namespace,
+    fill_create,
+    generate_name,
+    is_unchanged,
+    keep_identity,
+    key_in,
+    separate_status,
+    uid_conflict,
+    validate_metadata_update,
+)
+from emulator.registry.options import (
+    DEFAULT_DELETE,
+    DEFAULT_WRITE,
+    Deleted,
+    DeleteOptions,
+    Listing,
+    WatchEvent,
+    WriteOptions,
+    Written,
+)
+from emulator.registry.strategies import strategy_of
+from emulator.registry.strategy import Context, Strategy
+from emulator.store.history import Superseded, version_of
+from emulator.store.io.store import Store
+
+ATTEMPTS = 6  # a patch is tried again up to five times, as upstream's MaxRetryWhenPatchConflicts
+NAME_ATTEMPTS = 8  # of generated names, as upstream's RetryGenerateName
+WRITES_PER_TURN = 32  # then others get theirs: a store in memory never waits by itself
+
+
+Texts = list[str]  # the class has a method named list
+
+
+class Registry:
+    """Reads and writes every kind. Raises the ApiError kinds of emulator.api.errors."""
+
+    def __init__(
+        self,
+        store: Store,
+        config: ClusterConfig,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        rng: Callable[[int], int] = randrange,
+    ) -> None:
+        self.config = config
+        self._store = store
+        self._clock = clock
+        self._rng = rng
+        self._reader = Reader(store)
+        self._allocators = Allocators(config.addresses.services, config.node_port_range)
+        self._started = False
+        self._starting = asyncio.Lock()
+        self._writes = 0
+
+    # -- reads -------------------------------------------------------------------------------------------------
+
+    async def get(self, kind: Kind, name: str, namespace: str = "") -> JsonObject:
+        await self.start()
+        return await self._reader.get(kind, name, namespace)
+
+    async def list(
+        self,
+        kind: Kind,
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = 0,
+        continue_token: str = "",
+        resource_version: str = "",
+        resource_version_match: str = "",
+    ) -> Listing:
+        """namespace "" lists all namespaces."""
+        await self.start()
+        return await self._reader.list(
+            strategy_of(kind),
+            namespace,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            limit=limit,
+            continue_token=continue_token,
+            resource_version=resource_version,
+            resource_version_match=resource_version_match,
+        )
+
+    @asynccontextmanager
+    async def watch(
+        self,
+        kind: Kind,
+        namespace: str = "",
+        *,
+        resource_version: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        allow_bookmarks: bool = False,
+        send_initial_events: bool | None = None,
+        timeout_seconds: float | None = None,
+    ) -> AsyncIterator[AsyncIterator[WatchEvent]]:
+        """Events after resource_version; "" and "0" begin with the present objects as ADDED.
+
+        The iterator raises Expired for a forgotten revision and for a watcher that fell behind.
+        """
+        await self.start()
+        async with self._reader.watch(
+            strategy_of(kind),
+            namespace,
+            resource_version=resource_version,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            allow_bookmarks=allow_bookmarks,
+            send_initial_events=send_initial_events,
+            timeout_seconds=timeout_seconds,
+        ) as events:
+            yield events
+
+    # -- writes ------------------------------------------------------------------------------------------------
+
+    async def create(
+        self, kind: Kind, object: JsonObject, namespace: str = "", *, options: WriteOptions = DEFAULT_WRITE
+    ) -> Written:
+        await self._turn()
+        own, warnings = decoded(kind, object, options)
+        ensure_namespace(kind, own["metadata"], namespace)
+        if own["metadata"].pop("resourceVersion", None):
+            raise BadRequest("resourceVersion should not be set on objects to be created")
+        return await self._create(strategy_of(kind), own, warnings, options)
+
+    async def update(
+        self,
+        kind: Kind,
+        name: str,
+        namespace: str,
+        object: JsonObject,
+        *,
+        subresource: str = "",
+        options: WriteOptions = DEFAULT_WRITE,
+    ) -> Written:
+        """Replace; with a resourceVersion only if the object still has it."""
+        await self._turn()
+        strategy = strategy_of(kind)
+        for _ in range(ATTEMPTS):
+            own, warnings = decoded(kind, object, options)
+            metadata = own["metadata"]
+            ensure_namespace(kind, metadata, namespace)
+            ensure_name(metadata, name)
+            key = key_in(metadata.get("namespace", ""), name)
+            old = await self._store.get(kind.resource, key)
+            if old is None:
+                return await self._create_on_update(strategy, own, warnings, subresource, options)
+            sent = metadata.get("resourceVersion")
+            if sent and sent != version_of(old):
+                raise Conflict.of(kind.resource, name)
+            try:
+                return await self._replace(strategy, key, own, old, subresource, warnings, options)
+            except Superseded:
+                continue
+        raise Conflict.of(kind.resource, name)
+
+    async def patch(
+        self,
+        kind: Kind,
+        name: str,
+        namespace: str,
+        patch: Any,
+        patch_type: str,
+        *,
+        subresource: str = "",
+        options: WriteOptions = DEFAULT_WRITE,
+    ) -> Written:
+        """patch_type: json, merge or strategic. Applied to the present object, again when that changes meanwhile."""
+        await self._turn()
+        strategy = strategy_of(kind)
+        key = key_in(namespace if kind.namespaced else "", name)
+        for _ in range(ATTEMPTS):
+            old = await self._store.get(kind.resource, key)
+            if old is None:
+                raise NotFound.of(kind.resource, name)
+            own, warnings = patched(kind, old, patch, patch_type, options)
+            metadata = own["metadata"]
+            ensure_name(metadata, name)
+            ensure_namespace(kind, metadata, namespace)
+            if metadata.get("resourceVersion", version_of(old)) != version_of(old):
+                raise Conflict.of(kind.resource, name)
+            try:
+                return await self._replace(strategy, key, own, old, subresource, warnings, options)
+            except Superseded:
+                continue
+        raise Conflict.of(kind.resource, name)
+
+    async def delete(
+        self, kind: Kind, name: str, namespace: str = "", *, options: DeleteOptions = DEFAULT_DELETE
+    ) -> Deleted:
+        """Take away, or mark as going when a grace period or finalizers hold it."""
+        await self._turn()
+        admit_delete(kind, name)
+        strategy = strategy_of(kind)
+        key = key_in(namespace if kind.namespaced else "", name)
+        for _ in range(ATTEMPTS):
+            old = await self._store.get(kind.resource, key)
+            if old is None:
+                raise NotFound.of(kind.resource, name)
+            planner = plan_namespace_deletion if kind.resource == NAMESPACE.resource else plan_deletion
+            plan = planner(strategy, json_copy(old), options, at=self._clock())
+            if options.dry_run:
+                return Deleted(plan.mark or old, plan.remove, strategy.returns_deleted_object)
+            try:
+                return await self._carry_out(strategy, key, old, plan)
+            except Superseded:
+                continue
+        raise Conflict.of(kind.resource, name)
+
+    async def delete_collection(
+        self,
+        kind: Kind,
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        options: DeleteOptions = DEFAULT_DELETE,
+    ) -> Listing:
+        """Delete every selected object; answers with them as they were."""
+        listing = await self.list(kind, namespace, label_selector=label_selector, field_selector=field_selector)
+        for item in listing.items:
+            metadata = item["metadata"]
+            try:
+                await self.delete(kind, metadata["name"], metadata.get("namespace", ""), options=options)
+            except NotFound:
+                continue
+        return listing
+
+    # -- steps -------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Learn what stored Services hold, and make the namespaces every cluster has. Done once, by the first use."""
+        if not self._started:
+            async with self._starting:
+                await self._start()
+
+    async def _start(self) -> None:
+        if self._started:
+            return  # another task did while this one waited for the lock
+        services, _ = await self._store.values(SERVICE.resource)
+        for service in services:
+            self._allocators.hold(*service_allocation.held(service))
+        for name in SYSTEM_NAMESPACES:
+            if await self._store.get(NAMESPACE.resource, name) is None:
+                own, warnings = decoded(NAMESPACE, {"metadata": {"name": name}}, DEFAULT_WRITE)
+                await self._create(strategy_of(NAMESPACE), own, warnings, DEFAULT_WRITE)
+        self._started = True
+
+    async def _turn(self) -> None:
+        """Every so many writes the other tasks get the loop. Before anything is taken, so a cancel leaves nothing."""
+        if not self._started:
+            await self.start()
+        self._writes += 1
+        if self._writes % WRITES_PER_TURN == 0:
+            await asyncio.sleep(0)
+
+    async def _create(self, strategy: Strategy, object: JsonObject, warnings: Texts, options: WriteOptions) -> Written:
+        kind, at = strategy.kind, self._clock()
+        context = Context(self.config, at)
+        metadata = object["metadata"]
+        generated = bool(metadata.get("generateName")) and not metadata.get("name")
+        strategy.default(object, context)
+        fill_create(kind, object, at=at, rng=self._rng, generation=strategy.has_generation)
+        strategy.prepare_create(object, context)
+        if kind.namespaced:
+            admit_create(kind, object, await self._store.get(NAMESPACE.resource, metadata.get("namespace", "")))
+        self._validate(strategy, object, None, context)
+        warnings = [*warnings, *strategy.warnings(object, None, context)]
+        operation = Operation(dry_run=options.dry_run, rng=self._rng)
+        try:
+            if kind.resource == SERVICE.resource:
+                service_allocation.allocate_create(self._allocators, operation, object)
+            stored = await self._insert(kind, object, generated=generated, dry_run=options.dry_run)
+        except ApiError:
+            operation.revert()
+            raise
+        operation.commit()
+        return Written(stored, warnings, created=True)
+
+    async def _insert(self, kind: Kind, object: JsonObject, *, generated: bool, dry_run: bool) -> JsonObject:
+        """Commit under its name; a generated name that is taken is made up anew. Raises AlreadyExists."""
+        metadata = object["metadata"]
+        for _ in range(NAME_ATTEMPTS if generated else 1):
+            key = key_in(metadata.get("namespace", ""), metadata["name"])
+            if dry_run:
+                if await self._store.get(kind.resource, key) is None:
+                    return object
+            else:
+                try:
+                    return (await self._store.commit(kind.resource, key, object, expected="")).object
+                except Superseded:
+                    pass
+            if generated:
+                taken, metadata["name"] = metadata["name"], generate_name(metadata["generateName"], self._rng)
+            else:
+                taken = metadata["name"]
+        raise AlreadyExists.of(kind.resource, taken)
+
+    async def _create_on_update(
+        self, strategy: Strategy, object: JsonObject, warnings: Texts, subresource: str, options: WriteOptions
+    ) -> Written:
+        kind, metadata = strategy.kind, object["metadata"]
+        if subresource or not strategy.create_on_update:
+            raise NotFound.of(kind.resource, metadata["name"])
+        if metadata.get("uid"):
+            raise uid_conflict(kind, metadata["name"], metadata["uid"], "")
+        metadata.pop("resourceVersion", None)
+        return await self._create(strategy, object, warnings, options)
+
+    async def _replace(
+        self,
+        strategy: Strategy,
+        key: str,
+        object: JsonObject,
+        old: JsonObject,
+        subresource: str,
+        warnings: Texts,
+        options: WriteOptions,
+    ) -> Written:
+        """Raises Superseded when the object changed after `old` was read."""
+        kind = strategy.kind
+        context = Context(self.config, self._clock(), subresource)
+        keep_identity(kind, object, old)
+        strategy.default(object, context)
+        separate_status(kind, object, old, subresource)
+        strategy.prepare_update(object, old, context)
+        if strategy.has_generation and not subresource:
+            bump_generation(object, old)
+        self._validate(strategy, object, old, context)
+        warnings = [*warnings, *strategy.warnings(object, old, context)]
+        operation = Operation(dry_run=options.dry_run, rng=self._rng)
+        try:
+            if kind.resource == SERVICE.resource and not subresource:
+                service_allocation.allocate_update(self._allocators, operation, object, old)
+            if is_unchanged(object, old):
+                operation.revert()
+                return Written(old, warnings)
+            if options.dry_run:
+                operation.revert()
+                return Written(object, warnings)
+            if goes_with_update(kind, object, old):
+                await self._remove(strategy, key, old)
+                return Written(object, warnings)
+            event = await self._store.commit(kind.resource, key, object, expected=version_of(old))
+        except (ApiError, Superseded):
+            operation.revert()
+            raise
+        operation.commit()
+        return Written(event.object, warnings)
+
+    def _validate(self, strategy: Strategy, object: JsonObject, old: JsonObject | None, context: Context) -> None:
+        errors = validation_errors(strategy, object)
+        if old is not None:
+            errors += validate_metadata_update(object["metadata"], old["metadata"])
+        errors += strategy.validate(object, context)
+        if old is not None:
+            errors += strategy.validate_update(object, old, context)
+        if errors:
+            kind = strategy.kind
+            raise Invalid.of(kind.kind, kind.group, object["metadata"].get("name", ""), errors)
+
+    async def _carry_out(self, strategy: Strategy, key: str, old: JsonObject, plan: Deletion) -> Deleted:
+        object = old
+        if plan.mark is not None:
+            event = await self._store.commit(strategy.kind.resource, key, plan.mark, expected=version_of(old))
+            object = event.object
+        if plan.remove:
+            object = await self._remove(strategy, key, object)
+        return Deleted(object, plan.remove, strategy.returns_deleted_object)
+
+    async def _remove(self, strategy: Strategy, key: str, object: JsonObject) -> JsonObject:
+        """The last state of what is gone now. Raises Superseded."""
+        event = await self._store.commit(strategy.kind.resource, key, None, expected=version_of(object))
+        if strategy.kind.resource == SERVICE.resource:
+            operation = Operation(dry_run=False, rng=self._rng)
+            service_allocation.release(self._allocators, operation, object)
+            operation.commit()
+            await self._remove_endpoints(key)
+        return event.object
+
+    async def _remove_endpoints(self, key: str) -> None:
+        """A Service takes its Endpoints with it at once; its EndpointSlices are the garbage collector's."""
+        for _ in range(ATTEMPTS):
+            endpoints = await self._store.get(ENDPOINTS.resource, key)
+            if endpoints is None:
+                return
+            try:
+                await self._store.commit(ENDPOINTS.resource, key, None, expected=version_of(endpoints))
+                return
+            except Superseded:
+                continue
