@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import gc
 import json
@@ -15,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from emulator.api.kinds import CONFIG_MAP, ENDPOINT_SLICE, EVENT, NODE, POD, SERVICE
+from emulator.api.errors import AlreadyExists
+from emulator.api.kinds import CONFIG_MAP, ENDPOINT_SLICE, EVENT, NAMESPACE, NODE, POD, SERVICE
 from emulator.api.meta import JsonObject, condition_of
 from emulator.client.io.informer import Informers
 from emulator.client.io.protocol import Client
@@ -99,19 +101,31 @@ def not_ready(pod: JsonObject) -> bool:
     return (condition_of(pod, "Ready") or {}).get("status") == "False"
 
 
+async def through_the_registry(config: ClusterConfig) -> Client:
+    from emulator.client.io.inprocess import InProcessClient
+    from emulator.registry.io.pipeline import Registry
+    from emulator.store.io.memory import MemoryStore
+
+    client = InProcessClient(Registry(MemoryStore(), config))
+    with contextlib.suppress(AlreadyExists):
+        await client.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}})
+    return client
+
+
 @asynccontextmanager
-async def cluster(**settings: Any) -> AsyncIterator[World]:
-    client = FakeApi()
+async def cluster(api: str = "registry", **settings: Any) -> AsyncIterator[World]:
+    config = ClusterConfig(**settings)
+    client: Client = FakeApi() if api == "fake" else await through_the_registry(config)
     informers = Informers(client)
-    agent = NodeAgent(client, informers, LoopbackNetwork(), ClusterConfig(**settings))
+    agent = NodeAgent(client, informers, LoopbackNetwork(), config)
     async with running(informers, agent):
         yield World(client, agent)
 
 
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
+@pytest.fixture(params=["fake", "registry"])
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     before = {task for task in asyncio.all_tasks() if not task.done()}
-    async with cluster() as made:
+    async with cluster(request.param) as made:
         yield made
     await asyncio.sleep(0)
     left = {task for task in asyncio.all_tasks() if not task.done()} - before
@@ -179,8 +193,9 @@ async def answers_its_name(reader: asyncio.StreamReader, writer: asyncio.StreamW
     await writer.wait_closed()
 
 
-async def test_nodes_are_registered() -> None:
-    async with cluster(nodes=2) as world:
+@pytest.mark.parametrize("api", ["fake", "registry"])
+async def test_nodes_are_registered(api: str) -> None:
+    async with cluster(api, nodes=2) as world:
         nodes = {node["metadata"]["name"]: node for node in (await world.client.list(NODE)).items}
         assert sorted(nodes) == ["node-1", "node-2"]
         assert nodes["node-2"]["spec"]["podCIDR"] == "127.1.1.0/24"
