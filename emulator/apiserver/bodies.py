@@ -10,7 +10,7 @@ from typing import Any
 
 from emulator.api import protobuf, schema
 from emulator.api.errors import BadRequest
-from emulator.api.kinds import Kind
+from emulator.api.kinds import Kind, kind_by_name
 from emulator.api.meta import JsonObject
 from emulator.apiserver.negotiation import PROTOBUF
 
@@ -28,23 +28,26 @@ class Body:
 def decode_object(kind: Kind, type: str, raw: bytes) -> Body:
     """The object of a create or update. Raises BadRequest. An empty body is an empty object.
 
-    kind: what the URL names; the body may lack apiVersion and kind.
+    kind: what the URL names; the body may lack apiVersion and kind, and may not name another kind.
     """
     if not raw:
         return Body({})
     if type == PROTOBUF:
-        return Body(protobuf.decode(raw))
-    object, duplicates = _loads(raw, kind.kind)
-    return Body(object, tuple(duplicates))
+        body = Body(protobuf.decode(raw))
+    else:
+        object, duplicates = _loads(raw, kind.kind)
+        body = Body(object, tuple(duplicates))
+    _refuse_other_kind(kind, body.object)
+    return body
 
 
-def decode_patch(type: str, raw: bytes) -> Any:
-    """The patch document: a list of operations for `json`, an object for the rest. Raises BadRequest."""
+def decode_patch(type: str, raw: bytes) -> tuple[Any, tuple[str, ...]]:
+    """The patch document, a list of operations for `json`, and fields that came twice. Raises BadRequest."""
     try:
-        patch, _ = schema.loads(raw)
+        patch, duplicates = schema.loads(raw)
     except BadRequest as error:
         raise BadRequest(f"error decoding patch: {error.message}") from error
-    return patch
+    return patch, tuple(duplicates)
 
 
 def decode_delete_options(type: str, raw: bytes) -> JsonObject:
@@ -59,6 +62,25 @@ def summary(raw: bytes) -> str:
     shown = raw[:SUMMARY_BYTES]
     text = shown.decode(errors="replace") if raw.startswith(b"{") else shown.hex()
     return f"{text} ..." if len(raw) > SUMMARY_BYTES else text or "<empty>"
+
+
+def _refuse_other_kind(kind: Kind, object: JsonObject) -> None:
+    """Raises BadRequest when the body says it is of another kind or version than the URL."""
+    sent_version, sent = object.get("apiVersion") or kind.api_version, object.get("kind") or kind.kind
+    if (sent_version, sent) == (kind.api_version, kind.kind):
+        return
+    group, _, version = str(sent_version).rpartition("/")
+    if sent == kind.kind and group == kind.group and kind_by_name(str(sent_version), str(sent)):
+        raise BadRequest(
+            f"the API version in the data ({sent_version}) does not match the expected API version ({kind.api_version})"
+        )
+    if kind_by_name(str(sent_version), str(sent)):
+        internal = kind.group.partition(".")[0] or "core"
+        why = f"converting ({version}.{sent}) to ({internal}.{kind.kind}): unknown conversion"
+    else:
+        scheme = "pkg/api/legacyscheme/scheme.go:30"
+        why = f'no kind "{sent}" is registered for version "{sent_version}" in scheme "{scheme}"'
+    raise BadRequest(f'{sent} in version "{version}" cannot be handled as a {kind.kind}: {why}')
 
 
 def _loads(raw: bytes, wanted: str) -> tuple[JsonObject, list[str]]:

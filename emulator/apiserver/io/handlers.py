@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from aiohttp import web
@@ -15,7 +15,7 @@ from aiohttp import web
 from emulator.api.errors import ApiError, RequestEntityTooLarge
 from emulator.api.meta import JsonObject
 from emulator.apiserver import shapes
-from emulator.apiserver.bodies import decode_delete_options, decode_object, decode_patch
+from emulator.apiserver.bodies import Body, decode_delete_options, decode_object, decode_patch
 from emulator.apiserver.deprecation import deprecation_warnings
 from emulator.apiserver.io.respond import error_response, object_response
 from emulator.apiserver.io.watch import Watches
@@ -130,28 +130,28 @@ class Handlers:
         return await self.watches.serve(call.request, call.target, parameters, call.form, include, call.warnings)
 
     async def _create(self, call: Call) -> web.Response:
-        options = self._write_options(call, "CreateOptions")
-        target = call.target
-        object = await self._object(call)
-        written = await self._registry.create(target.kind, object, target.namespace, options=options)
+        target, options = call.target, self._write_options(call, "CreateOptions")
+        body = await self._body(call)
+        options = replace(options, duplicates=body.duplicates)
+        written = await self._registry.create(target.kind, body.object, target.namespace, options=options)
         call.warnings += written.warnings
         return self._answer(call, written.object, status=201)
 
     async def _update(self, call: Call) -> web.Response:
-        options = self._write_options(call, "UpdateOptions")
-        target = call.target
-        object = await self._object(call)
+        target, options = call.target, self._write_options(call, "UpdateOptions")
+        body = await self._body(call)
+        options = replace(options, duplicates=body.duplicates)
         written = await self._registry.update(
-            target.kind, target.name, target.namespace, object, subresource=target.subresource, options=options
+            target.kind, target.name, target.namespace, body.object, subresource=target.subresource, options=options
         )
         call.warnings += written.warnings
         return self._answer(call, written.object, status=201 if written.created else 200)
 
     async def _patch(self, call: Call) -> web.Response:
         type = patch_type(call.request.headers.get("Content-Type", ""))
-        options = self._write_options(call, "PatchOptions")
-        target = call.target
-        patch = decode_patch(type, await read_body(call.request))
+        target, options = call.target, self._write_options(call, "PatchOptions")
+        patch, duplicates = decode_patch(type, await read_body(call.request))
+        options = replace(options, duplicates=duplicates)
         written = await self._registry.patch(
             target.kind, target.name, target.namespace, patch, type, subresource=target.subresource, options=options
         )
@@ -179,7 +179,7 @@ class Handlers:
         body = shapes.shape_list(target.kind, listing.items, metadata, call.form, include="Metadata", at=self._clock())
         return object_response(body, form=call.form, warnings=call.warnings)
 
-    async def _object(self, call: Call) -> JsonObject:
+    async def _body(self, call: Call) -> Body:
         type = body_type(call.request.headers.get("Content-Type", ""))
         return decode_object(call.target.kind, type, await read_body(call.request))
 
@@ -200,6 +200,7 @@ class Handlers:
             grace_period_seconds=found.grace_period_seconds,
             uid=found.uid,
             resource_version=found.resource_version,
+            user=call.user,
         )
 
 
