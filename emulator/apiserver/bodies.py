@@ -15,6 +15,9 @@ from emulator.api.meta import JsonObject
 from emulator.apiserver.negotiation import PROTOBUF
 
 SUMMARY_BYTES = 30
+TYPE_META = (  # what Go reads first of any body
+    r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +90,18 @@ def _loads(raw: bytes, wanted: str) -> tuple[JsonObject, list[str]]:
     try:
         object, duplicates = schema.loads(raw)
     except BadRequest as error:
-        raise BadRequest(
-            f"the object provided is unrecognized (must be of type {wanted}): "
-            f"couldn't get version/kind; json parse error: {error.message} ({summary(raw)})"
-        ) from error
+        raise _unrecognized(wanted, error.message, raw) from error
+    if object is None:
+        return {}, []
+    if not isinstance(object, dict):
+        sent = "array" if isinstance(object, list) else "string" if isinstance(object, str) else "number"
+        why = f"json: cannot unmarshal {'bool' if isinstance(object, bool) else sent} into Go value of type {TYPE_META}"
+        raise _unrecognized(wanted, why, raw)
     return object, list(duplicates)
+
+
+def _unrecognized(wanted: str, why: str, raw: bytes) -> BadRequest:
+    return BadRequest(
+        f"the object provided is unrecognized (must be of type {wanted}): "
+        f"couldn't get version/kind; json parse error: {why} ({summary(raw)})"
+    )

@@ -208,14 +208,19 @@ async def test_delete_collection(api: Api, http: aiohttp.ClientSession) -> None:
     assert listed["items"] == []
 
 
-async def test_server_side_apply_is_refused_honestly_or_done(api: Api, http: aiohttp.ClientSession) -> None:
-    async with http.patch(
-        f"{api.url}{SERVICES}/webapp?fieldManager=m",
-        data=b"{}",
-        headers={"Content-Type": "application/apply-patch+yaml"},
-    ) as response:
-        body = await response.json()
-        assert response.status in (415, 400, 422), body
+async def test_patch_types(api: Api, http: aiohttp.ClientSession) -> None:
+    await post(http, api, SERVICES, SERVICE)
+    url = f"{api.url}{SERVICES}/webapp"
+    for type, body, code in (
+        ("application/merge-patch+json", {"metadata": {"labels": {"a": "b"}}}, 200),
+        ("application/strategic-merge-patch+json; charset=utf-8", {"metadata": {"labels": {"a": "c"}}}, 200),
+        ("application/json-patch+json", [{"op": "remove", "path": "/metadata/labels"}], 200),
+        ("application/merge-patch+json", [], 400),
+        ("application/json-patch+json", {}, 400),
+        ("application/json", {}, 415),
+    ):
+        async with http.patch(url, data=json.dumps(body), headers={"Content-Type": type}) as response:
+            assert response.status == code, (type, await response.text())
 
 
 async def raw_exchange(api: Api, text: bytes) -> bytes:
