@@ -77,6 +77,8 @@ class EventRecorder:
                 await self._write(self._waiting.popleft())
             except ApiError as error:
                 log.debug("event not written: %s", error)  # the object or its namespace is gone
+            except Exception:  # what is told about pods must not stop the pods
+                log.exception("event not written")
             await asyncio.sleep(0)
 
     async def _write(self, event: _Event) -> None:
