@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import socket
 import struct
 import threading
@@ -124,10 +123,9 @@ class _Way:
         self.ended = True
         try:
             self._sink.shutdown(socket.SHUT_WR)
-        except OSError as error:
-            if error.errno != errno.ENOTCONN:
-                self._break()
-                return
+        except OSError:  # reset while the end was on its way
+            self._break()
+            return
         if self.other.ended and not self._done.done():
             self._done.set_result(None)
 
