@@ -1,0 +1,250 @@
+"""From bytes to JSON, and from JSON to an object whose fields have the types their table says.
+
+A decoded object is a private copy: unknown fields and nulls are dropped as a typed server drops them, unknown ones
+reported. Source: sigs.k8s.io/json (texts), k8s.io/apimachinery pkg/runtime/serializer.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from emulator.api.errors import BadRequest
+from emulator.api.fields import Field, Message, Table, message_of, table
+from emulator.api.kinds import Kind
+from emulator.api.meta import JsonObject
+
+MAX_DEPTH = 200  # nested levels of a body; real objects stay below 20
+INT_LIMITS = {"int32": 2**31, "int64": 2**63}
+GO_TYPES = {"boolean": "bool", "number": "float64", "bytes": "[]uint8", "quantity": "resource.Quantity"}
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """unknown: strict errors such as `unknown field "spec.ports[0].tgtPort"`, in upstream's order."""
+
+    object: JsonObject
+    unknown: list[str]
+
+
+class _Mismatch(Exception):
+    def __init__(self, found: str, message: str, path: str, wanted: str) -> None:
+        super().__init__(f"json: cannot unmarshal {found} into Go struct field {message}.{path} of type {wanted}")
+
+
+def loads(raw: bytes) -> tuple[Any, list[str]]:
+    """The document of a JSON or YAML body, and its duplicate fields as strict errors. Raises BadRequest."""
+    text = raw.decode("utf-8", "replace")
+    duplicates: list[str] = []
+    if text.lstrip()[:1] in ("{", "["):
+        try:
+            document = json.loads(text, object_pairs_hook=_Pairs)
+        except (ValueError, RecursionError) as error:
+            raise BadRequest(_go_problem(text, error)) from error
+        return _plain(document, "", duplicates, 0), duplicates
+    try:
+        return yaml.safe_load(text), duplicates
+    except (yaml.YAMLError, RecursionError) as error:
+        problem = str(error).splitlines()[0] if str(error) else "unreadable"
+        raise BadRequest(f"error converting YAML to JSON: yaml: {problem}") from error
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object with its fields as they stood."""
+
+
+def _plain(node: Any, path: str, duplicates: list[str], depth: int) -> Any:
+    if depth > MAX_DEPTH:
+        raise BadRequest("exceeded max depth")
+    if isinstance(node, _Pairs):
+        out: JsonObject = {}
+        for key, value in node:
+            where = f"{path}.{key}" if path else key
+            if key in out:
+                duplicates.append(f'duplicate field "{where}"')
+            out[key] = _plain(value, where, duplicates, depth + 1) if isinstance(value, list) else value
+        return out
+    if isinstance(node, list):
+        return [
+            _plain(item, f"{path}[{index}]", duplicates, depth + 1) if isinstance(item, list) else item
+            for index, item in enumerate(node)
+        ]
+    return node
+
+
+def _go_problem(text: str, error: Exception) -> str:
+    """The texts of Go's JSON scanner for the mistakes people make."""
+    if not isinstance(error, json.JSONDecodeError):
+        return "exceeded max depth"
+    rest = text[error.pos :]
+    if not rest.strip():
+        return "unexpected end of JSON input"
+    char = "'\\\\''" if rest[0] == "'" else f"'{rest[0]}'"
+    if error.msg.startswith("Expecting property name"):
+        return f"invalid character {char} looking for beginning of object key string"
+    if error.msg.startswith("Expecting ':'"):
+        return f"invalid character {char} after object key"
+    if error.msg.startswith("Expecting ','"):
+        inside = (
+            "array element" if text[: error.pos].count("[") > text[: error.pos].count("]") else "object key:value pair"
+        )
+        return f"invalid character {char} after {inside}"
+    if error.msg.startswith("Extra data"):
+        return f"invalid character {char} after top-level value"
+    return f"invalid character {char} looking for beginning of value"
+
+
+def decode(kind: Kind, object: JsonObject) -> Decoded:
+    """The typed copy of an object. Raises BadRequest for a value of the wrong JSON type."""
+    unknown: list[str] = []
+    body = {key: value for key, value in object.items() if key not in ("apiVersion", "kind")}
+    try:
+        typed = _message(body, message_of(kind), table(kind.group), "", "", unknown, 0)
+    except _Mismatch as error:
+        raise BadRequest(
+            f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {error}'
+        ) from error
+    return Decoded({"apiVersion": kind.api_version, "kind": kind.kind, **typed}, unknown)
+
+
+def _message(
+    node: Any, message: Message, types: Table, go_path: str, path: str, unknown: list[str], depth: int
+) -> JsonObject:
+    out: JsonObject = {}
+    if depth > MAX_DEPTH:
+        raise BadRequest("exceeded max depth")
+    fields = message.fields
+    for key, value in node.items():
+        field = fields.get(key)
+        if field is None:
+            if key not in ("apiVersion", "kind"):
+                unknown.append(f'unknown field "{path}{key}"')
+            continue
+        if value is None:
+            continue
+        where = f"{go_path}.{key}" if go_path else key
+        if field.shape == "list":
+            if not isinstance(value, list):
+                raise _Mismatch(_json_type(value), message.short, where, "[]" + _go_type(field))
+            out[key] = [
+                _value(item, field, message, types, where, f"{path}{key}[{index}]", unknown, depth)
+                for index, item in enumerate(value)
+            ]
+        elif field.shape == "map":
+            if not isinstance(value, dict):
+                raise _Mismatch(_json_type(value), message.short, where, "map[string]" + _go_type(field))
+            out[key] = {
+                name: _value(item, field, message, types, where, f"{path}{key}.{name}", unknown, depth)
+                for name, item in value.items()
+            }
+        else:
+            out[key] = _value(value, field, message, types, where, f"{path}{key}", unknown, depth)
+    return out
+
+
+def _value(
+    value: Any, field: Field, owner: Message, types: Table, go_path: str, path: str, unknown: list[str], depth: int
+) -> Any:
+    if field.type:
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            raise _Mismatch(_json_type(value), owner.short, go_path, _go_type(field))
+        return _message(value, types.messages[field.type], types, go_path, path + ".", unknown, depth + 1)
+    if value is None:
+        value = _ZERO.get(field.scalar)
+    checked = _SCALARS[field.scalar](value)
+    if checked is _WRONG:
+        wanted = GO_TYPES.get(field.scalar, field.scalar)
+        raise _Mismatch(_json_type(value), owner.short, go_path, wanted)
+    return checked
+
+
+_WRONG = object()
+_ZERO: dict[str, Any] = {"string": "", "int32": 0, "int64": 0, "boolean": False, "number": 0, "bytes": ""}
+
+
+def _string(value: Any) -> Any:
+    return value if isinstance(value, str) else _WRONG
+
+
+def _boolean(value: Any) -> Any:
+    return value if isinstance(value, bool) else _WRONG
+
+
+def _number(value: Any) -> Any:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else _WRONG
+
+
+def _integer(limit: int) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool) or not -limit <= value < limit:
+            return _WRONG
+        return value
+
+    return check
+
+
+def _int_or_string(value: Any) -> Any:
+    return value if isinstance(value, int | str) and not isinstance(value, bool) else _WRONG
+
+
+def _quantity(value: Any) -> Any:
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else _WRONG
+
+
+def _bytes(value: Any) -> Any:
+    if not isinstance(value, str):
+        return _WRONG
+    try:
+        base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError) as error:
+        at = next(
+            (i for i, c in enumerate(value) if not (c.isascii() and (c.isalnum() or c in "+/="))), len(value) // 4 * 4
+        )
+        raise BadRequest(f"illegal base64 data at input byte {at}") from error
+    return value
+
+
+def _any(value: Any) -> Any:
+    return value
+
+
+_SCALARS: dict[str, Callable[[Any], Any]] = {
+    "string": _string,
+    "time": _string,
+    "microTime": _string,
+    "boolean": _boolean,
+    "number": _number,
+    "int32": _integer(INT_LIMITS["int32"]),
+    "int64": _integer(INT_LIMITS["int64"]),
+    "intOrString": _int_or_string,
+    "quantity": _quantity,
+    "bytes": _bytes,
+    "any": _any,
+}
+
+
+def _json_type(value: Any) -> str:
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, float):
+        return f"number {value}"
+    return {str: "string", int: "number", list: "array", dict: "object"}.get(type(value), "null")
+
+
+def _go_type(field: Field) -> str:
+    if not field.type:
+        return GO_TYPES.get(field.scalar, field.scalar)
+    version, _, short = field.type.rpartition(".")
+    return f"{version.rsplit('.', 1)[-1]}.{short}"
