@@ -20,11 +20,14 @@ from emulator.api.errors import AlreadyExists
 from emulator.api.kinds import CONFIG_MAP, ENDPOINT_SLICE, EVENT, NAMESPACE, NODE, POD, SERVICE
 from emulator.api.meta import JsonObject, condition_of
 from emulator.client.io.informer import Informers
+from emulator.client.io.inprocess import InProcessClient
 from emulator.client.io.protocol import Client
 from emulator.config.settings import ClusterConfig
+from emulator.io.hostnet import HostNetwork
 from emulator.io.tasks import running
 from emulator.node.io.kubelet import NodeAgent
-from tests.unit.node.fakes import FakeApi, LoopbackNetwork
+from emulator.registry.io.pipeline import Registry
+from emulator.store.io.memory import MemoryStore
 
 PORT = 18080
 
@@ -101,31 +104,22 @@ def not_ready(pod: JsonObject) -> bool:
     return (condition_of(pod, "Ready") or {}).get("status") == "False"
 
 
-async def through_the_registry(config: ClusterConfig) -> Client:
-    from emulator.client.io.inprocess import InProcessClient
-    from emulator.registry.io.pipeline import Registry
-    from emulator.store.io.memory import MemoryStore
-
+@asynccontextmanager
+async def cluster(**settings: Any) -> AsyncIterator[World]:
+    config = ClusterConfig(**settings)
     client = InProcessClient(Registry(MemoryStore(), config))
     with contextlib.suppress(AlreadyExists):
         await client.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}})
-    return client
-
-
-@asynccontextmanager
-async def cluster(api: str = "registry", **settings: Any) -> AsyncIterator[World]:
-    config = ClusterConfig(**settings)
-    client: Client = FakeApi() if api == "fake" else await through_the_registry(config)
     informers = Informers(client)
-    agent = NodeAgent(client, informers, LoopbackNetwork(), config)
+    agent = NodeAgent(client, informers, HostNetwork(), config)
     async with running(informers, agent):
         yield World(client, agent)
 
 
-@pytest.fixture(params=["fake", "registry"])
-async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
     before = {task for task in asyncio.all_tasks() if not task.done()}
-    async with cluster(request.param) as made:
+    async with cluster() as made:
         yield made
     await asyncio.sleep(0)
     left = {task for task in asyncio.all_tasks() if not task.done()} - before
@@ -193,9 +187,8 @@ async def answers_its_name(reader: asyncio.StreamReader, writer: asyncio.StreamW
     await writer.wait_closed()
 
 
-@pytest.mark.parametrize("api", ["fake", "registry"])
-async def test_nodes_are_registered(api: str) -> None:
-    async with cluster(api, nodes=2) as world:
+async def test_nodes_are_registered() -> None:
+    async with cluster(nodes=2) as world:
         nodes = {node["metadata"]["name"]: node for node in (await world.client.list(NODE)).items}
         assert sorted(nodes) == ["node-1", "node-2"]
         assert nodes["node-2"]["spec"]["podCIDR"] == "127.1.1.0/24"
@@ -493,14 +486,14 @@ async def test_a_bad_backend_annotation_is_told_on_the_container(world: World) -
 async def test_a_port_that_may_not_be_bound_is_told_and_the_others_work(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listen = LoopbackNetwork.tcp_listener
+    listen = HostNetwork.tcp_listener
 
-    async def low_ports_denied(self: LoopbackNetwork, host: str, port: int, *, backlog: int = 1024) -> socket.socket:
+    async def low_ports_denied(self: HostNetwork, host: str, port: int, *, backlog: int = 1024) -> socket.socket:
         if port < 1024:
             raise PermissionError(errno.EACCES, "Permission denied")
         return await listen(self, host, port, backlog=backlog)
 
-    monkeypatch.setattr(LoopbackNetwork, "tcp_listener", low_ports_denied)
+    monkeypatch.setattr(HostNetwork, "tcp_listener", low_ports_denied)
     ports = [{"containerPort": 80}, {"containerPort": PORT}]
     await world.pod(containers=[{"name": "c", "image": "i", "ports": ports}])
     address = await world.ready()
