@@ -131,8 +131,14 @@ def plan_namespace_deletion(
     strategy: Strategy, namespace: JsonObject, options: DeleteOptions, *, at: datetime
 ) -> Deletion:
     """A Namespace first becomes Terminating; it goes once its spec's finalizers, then its metadata's, are gone."""
-    check_preconditions(strategy.kind, namespace, options)
     metadata = namespace["metadata"]
+    for field, asked, held in (
+        ("UID", options.uid, metadata["uid"]),
+        ("ResourceVersion", options.resource_version, metadata["resourceVersion"]),
+    ):
+        if asked is not None and asked != held:  # namespaces have a storage of their own, with words of its own
+            why = f"Precondition failed: {field} in precondition: {asked}, {field} in object meta: {held}"
+            raise Conflict.of(strategy.kind.resource, metadata["name"], why)
     if not metadata.get("deletionTimestamp"):
         mark_deleting(metadata, at)
         metadata.pop("deletionGracePeriodSeconds", None)  # upstream sets the time alone here

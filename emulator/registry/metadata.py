@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from emulator.api.errors import BadRequest, Conflict, FieldError, forbidden_field, invalid
+from emulator.api.errors import ApiError, BadRequest, Conflict, FieldError, forbidden_field, invalid
 from emulator.api.kinds import Kind
 from emulator.api.meta import JsonObject, format_time
 
@@ -63,6 +63,13 @@ def ensure_name(metadata: Mapping[str, Any], name: str) -> None:
         raise BadRequest("the name of the object (based on URL) was undeterminable: name must be provided")
     if found != name:
         raise BadRequest(f"the name of the object ({found}) does not match the name on the URL ({name})")
+
+
+def refuse_version(metadata: Mapping[str, Any]) -> None:
+    """A new object has no version yet. The storage layer says so, hence the 500 without a reason; 0 counts as none."""
+    version = str(metadata.get("resourceVersion") or "")
+    if version.isascii() and version.isdigit() and int(version):
+        raise ApiError("resourceVersion should not be set on objects to be created", code=500, reason="")
 
 
 def fill_create(kind: Kind, object: JsonObject, *, at: datetime, rng: Random, generation: bool) -> None:

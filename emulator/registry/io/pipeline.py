@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-from emulator.api.errors import AlreadyExists, ApiError, BadRequest, Conflict, Invalid, NotFound
+from emulator.api.errors import AlreadyExists, ApiError, Conflict, Invalid, NotFound
 from emulator.api.kinds import ENDPOINTS, NAMESPACE, SERVICE, Kind
 from emulator.api.meta import JsonObject
 from emulator.config.settings import ClusterConfig
@@ -34,6 +34,7 @@ from emulator.registry.metadata import (
     is_unchanged,
     keep_identity,
     key_in,
+    refuse_version,
     separate_status,
     uid_conflict,
     validate_metadata_update,
@@ -151,8 +152,6 @@ class Registry:
         await self._turn()
         own, warnings = decoded(kind, object, options)
         ensure_namespace(kind, own["metadata"], namespace)
-        if own["metadata"].pop("resourceVersion", None):
-            raise BadRequest("resourceVersion should not be set on objects to be created")
         return await self._create(strategy_of(kind), own, warnings, options)
 
     async def update(
@@ -318,6 +317,7 @@ class Registry:
                 if await self._store.get(kind.resource, key) is None:
                     return object
             else:
+                refuse_version(metadata)
                 try:
                     return (await self._store.commit(kind.resource, key, object, expected="")).object
                 except Superseded:
