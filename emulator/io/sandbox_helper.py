@@ -1,0 +1,250 @@
+"""The sandbox's helper process: holds the namespaces and makes sockets inside them for the main process.
+
+Started as `python -S -E sandbox_helper.py FD`; FD is one end of a SEQPACKET pair. The first message is the setup
+(ranges, address, source); then every message asks for sockets, which go back as file descriptors, or for a program
+to run inside. It ends when the other end closes, and dies with its parent. It imports only the plainest modules so
+that it is ready at once, and never handles traffic itself.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+from contextlib import suppress
+
+TYPE_CHECKING = False
+if TYPE_CHECKING or __package__:
+    from emulator.io.netlink import Netlink
+else:
+    from netlink import Netlink
+
+CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
+BUFFER_BYTES = 4 << 20  # datagram buffers; the kernel cuts it to what it allows
+MAX_MESSAGE = 65536
+MAX_SOCKETS = 200  # the kernel passes at most 253 descriptors in one message
+ALL_IDS = "0 0 4294967295\n"
+
+_PR_SET_PDEATHSIG = 1
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
+_CAPABILITY_VERSION = 0x20080522
+_CAP_NET_BIND_SERVICE, _CAP_NET_ADMIN, _CAP_NET_RAW = 10, 12, 13
+_IP_TRANSPARENT, _IP_RECVORIGDSTADDR = 19, 20
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def call(name: str, *arguments: object) -> int:
+    """A libc function that returns -1 and errno. Raises OSError."""
+    result = int(getattr(_libc, name)(*arguments))
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{name}: {os.strerror(code)}")
+    return result
+
+
+def write_file(path: str, text: str) -> None:
+    """Write a file of /proc in one call. Raises OSError."""
+    handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(handle, text.encode())
+    finally:
+        os.close(handle)
+
+
+def own_namespaces(flags: int = CLONE_NEWNET | CLONE_NEWNS) -> None:
+    """Enter a new user namespace and those of `flags`, keeping the own user id.
+
+    An ordinary user is mapped to itself and nothing else. Root maps all ids if it may, so that files keep their
+    owners. Raises OSError.
+    """
+    uid, gid = os.geteuid(), os.getegid()
+    mapper = _Mapper() if uid == 0 else None
+    try:
+        call("unshare", CLONE_NEWUSER | flags)
+        if mapper is None or not mapper.map_all():
+            write_file("/proc/self/setgroups", "deny")
+            write_file("/proc/self/uid_map", f"{uid} {uid} 1\n")
+            write_file("/proc/self/gid_map", f"{gid} {gid} 1\n")
+    finally:
+        if mapper is not None:
+            mapper.close()
+
+
+class _Mapper:
+    """A child that stays in the old user namespace, whose capabilities writing a map of all ids needs."""
+
+    def __init__(self) -> None:
+        self._ours, theirs = socket.socketpair()
+        target = os.getpid()
+        self._pid = os.fork()
+        if self._pid == 0:
+            try:
+                self._ours.close()
+                if theirs.recv(1):
+                    write_file(f"/proc/{target}/uid_map", ALL_IDS)
+                    write_file(f"/proc/{target}/gid_map", ALL_IDS)
+                    theirs.send(b"1")
+            finally:
+                os._exit(0)
+        theirs.close()
+
+    def map_all(self) -> bool:
+        """Whether both maps are written now."""
+        self._ours.send(b"1")
+        return self._ours.recv(1) == b"1"
+
+    def close(self) -> None:
+        self._ours.close()
+        os.waitpid(self._pid, 0)
+
+
+def keep_network_capabilities() -> None:
+    """Let programs that this process starts keep the network capabilities: exec drops them for all but root."""
+    wanted = (1 << _CAP_NET_BIND_SERVICE) | (1 << _CAP_NET_ADMIN) | (1 << _CAP_NET_RAW)
+    header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
+    data = ctypes.create_string_buffer(24)
+    call("capget", header, data)
+    words = list(struct.unpack("=6I", data.raw))  # effective, permitted, inheritable; then their upper halves
+    words[2] |= wanted
+    call("capset", header, struct.pack("=6I", *words))
+    for number in (_CAP_NET_BIND_SERVICE, _CAP_NET_ADMIN, _CAP_NET_RAW):
+        call("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, number, 0, 0)
+
+
+def set_up_network(setup: dict) -> None:  # type: ignore[type-arg]  # JSON; typing is not imported here
+    """lo with an address and local routes; every port is free for all. Raises OSError."""
+    netlink = Netlink()
+    try:
+        netlink.link_up()
+        source = setup.get("source")
+        if source:
+            netlink.add_address(source)
+        for network in setup["ranges"]:
+            with suppress(FileExistsError):  # the same range under two names
+                netlink.add_local_route(network, source)
+    finally:
+        netlink.close()
+    gid = os.getegid()
+    for name, text in (("ip_unprivileged_port_start", "0"), ("ping_group_range", f"{gid} {gid}")):
+        with suppress(OSError):  # /proc/sys is read-only in some containers; sockets made here may bind anyway
+            write_file(f"/proc/sys/net/ipv4/{name}", text)
+
+
+def make_sockets(request: dict) -> list[socket.socket]:  # type: ignore[type-arg]
+    """The sockets a request asks for. Raises OSError."""
+    host, port = request.get("host"), request.get("port", 0)
+    family = socket.AF_INET6 if host and ":" in host else socket.AF_INET
+    stream = request["op"] == "tcp"
+    kind = socket.SOCK_STREAM if stream else socket.SOCK_DGRAM
+    made: list[socket.socket] = []
+    try:
+        for _ in range(min(request.get("count", 1), MAX_SOCKETS)):
+            sock = socket.socket(family, kind)
+            made.append(sock)
+            if not stream:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+            if request.get("transparent"):
+                sock.setsockopt(socket.IPPROTO_IP, _IP_TRANSPARENT, 1)
+                if not stream:
+                    sock.setsockopt(socket.IPPROTO_IP, _IP_RECVORIGDSTADDR, 1)
+            if request.get("reuse", stream):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if request.get("bind"):
+                if family == socket.AF_INET6:
+                    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                sock.bind((host, port))
+                if stream:
+                    sock.listen(request.get("backlog", 1024))
+    except BaseException:
+        close_all(made)
+        raise
+    return made
+
+
+def close_all(sockets: list[socket.socket]) -> None:
+    for sock in sockets:
+        sock.close()
+
+
+def run_program(argv: list[str], text: str) -> str:
+    """Run a program inside with `text` as its input; what it complained of, "" when it succeeded. Raises OSError."""
+    reading, writing = os.pipe()  # a few hundred bytes: they fit the pipe's buffer
+    errors_reading, errors_writing = os.pipe()
+    os.write(writing, text.encode())
+    os.close(writing)
+    actions = [
+        (os.POSIX_SPAWN_DUP2, reading, 0),
+        (os.POSIX_SPAWN_DUP2, errors_writing, 1),
+        (os.POSIX_SPAWN_DUP2, errors_writing, 2),
+    ]
+    try:
+        pid = os.posix_spawn(argv[0], argv, os.environ, file_actions=actions)
+    except OSError:
+        os.close(errors_reading)
+        raise
+    finally:
+        os.close(reading)
+        os.close(errors_writing)
+    said = os.read(errors_reading, 4096).decode(errors="replace")
+    os.close(errors_reading)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return "" if status == 0 else said.strip() or f"exit status {status}"
+
+
+def serve(control: socket.socket) -> None:
+    """Answer requests until the other end closes."""
+    while True:
+        message = control.recv(MAX_MESSAGE)
+        if not message:
+            return
+        request = json.loads(message)
+        answer = {"id": request["id"], "errno": 0}
+        sockets: list[socket.socket] = []
+        try:
+            if request["op"] == "run":
+                answer["said"] = run_program(request["argv"], request["text"])
+            else:
+                sockets = make_sockets(request)
+        except OSError as error:
+            answer["errno"] = error.errno or errno.EIO
+        try:
+            socket.send_fds(control, [json.dumps(answer).encode()], [sock.fileno() for sock in sockets])
+        finally:
+            close_all(sockets)
+
+
+def main(argv: list[str]) -> int:
+    """Set up, say so, serve."""
+    control = socket.socket(fileno=int(argv[1]))
+    os.set_inheritable(control.fileno(), False)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)  # a terminal's Ctrl-C is for the main process, which then closes us
+    setup = json.loads(control.recv(MAX_MESSAGE))
+    try:
+        own_namespaces()
+        call("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # after unshare: a change of credentials clears it
+        if os.getppid() != setup["parent"]:
+            return 1
+        set_up_network(setup)
+        keep_network_capabilities()
+    except OSError as error:
+        control.send(json.dumps({"id": 0, "errno": error.errno or errno.EIO, "said": str(error)}).encode())
+        return 1
+    try:
+        control.send(json.dumps({"id": 0, "errno": 0}).encode())
+        serve(control)
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # the main process is gone
+    return 0
+
+
+if __name__ == "__main__":
+    os.umask(0o077)
+    raise SystemExit(main(sys.argv))
