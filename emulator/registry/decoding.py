@@ -6,13 +6,15 @@ Source: k8s.io/apiserver pkg/endpoints/handlers/{create,update,patch}.go.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from emulator.api.errors import BadRequest, FieldError, Invalid, UnsupportedMediaType, invalid
 from emulator.api.kinds import Kind
 from emulator.api.meta import JsonObject
 from emulator.api.names import dns1123_subdomain, validate_metadata
-from emulator.registry.jsoncopy import json_copy
+from emulator.api.patch import json_patch, merge_patch, strategic_merge_patch
+from emulator.api.schema import decode
 from emulator.registry.options import WriteOptions
 from emulator.registry.strategy import Strategy
 
@@ -22,10 +24,7 @@ def decoded(kind: Kind, object: JsonObject, options: WriteOptions) -> tuple[Json
     own, unknown = _typed(kind, object)
     problems = [*options.duplicates, *unknown]
     if problems and options.field_validation == "Strict":
-        raise BadRequest(
-            f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: '
-            f"strict decoding error: {', '.join(problems)}"
-        )
+        raise BadRequest(f"{_not_handled(kind)}strict decoding error: {', '.join(problems)}")
     return own, _warnings(problems, options)
 
 
@@ -37,7 +36,7 @@ def patched(
     try:
         own, unknown = _typed(kind, document)
     except BadRequest as error:
-        raise _invalid_patch(patch, patch_type, document, error.message) from None
+        raise _invalid_patch(patch, patch_type, document, error.message.removeprefix(_not_handled(kind))) from None
     problems = [*options.duplicates, *unknown]
     if problems and options.field_validation == "Strict":
         raise _invalid_patch(patch, patch_type, document, f"strict decoding error: {', '.join(problems)}")
@@ -54,22 +53,12 @@ def validation_errors(strategy: Strategy, object: JsonObject) -> list[FieldError
 
 
 def _typed(kind: Kind, object: JsonObject) -> tuple[JsonObject, list[str]]:
-    try:
-        from emulator.api.schema import decode
-    except ModuleNotFoundError:
-        own, unknown = json_copy(object), []
-    else:
-        found = decode(kind, object)
-        own, unknown = found.object, found.unknown
-    own["apiVersion"], own["kind"] = kind.api_version, kind.kind
-    if not isinstance(own.get("metadata"), dict):
-        own["metadata"] = {}
-    return own, unknown
+    found = decode(kind, object)
+    found.object.setdefault("metadata", {})
+    return found.object, found.unknown
 
 
 def _apply(kind: Kind, old: JsonObject, patch: Any, patch_type: str) -> JsonObject:
-    from emulator.api.patch import json_patch, merge_patch, strategic_merge_patch
-
     if patch_type == "json":
         return json_patch(old, patch)
     if patch_type == "merge":
@@ -77,6 +66,11 @@ def _apply(kind: Kind, old: JsonObject, patch: Any, patch_type: str) -> JsonObje
     if patch_type == "strategic":
         return strategic_merge_patch(kind, old, patch)
     raise UnsupportedMediaType(f"the patch type {patch_type} is not supported")
+
+
+def _not_handled(kind: Kind) -> str:
+    """How the refusal of an undecodable body begins; a patch's does not."""
+    return f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: '
 
 
 def _warnings(problems: list[str], options: WriteOptions) -> list[str]:
@@ -90,8 +84,6 @@ def _invalid_patch(patch: Any, patch_type: str, document: JsonObject, why: str) 
 
 
 def _compact(document: Any) -> str:
-    import json
-
     return json.dumps(document, separators=(",", ":"))
 
 
