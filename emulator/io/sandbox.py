@@ -16,16 +16,16 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from ipaddress import summarize_address_range
 from pathlib import Path
 from typing import Any
 
 from emulator.api.errors import StartError
 from emulator.config.presets import node_address
-from emulator.config.settings import AddressPlan, ClusterConfig
+from emulator.config.settings import ClusterConfig
+from emulator.io.hostaddresses import cluster_ranges
 from emulator.io.sandbox_probe import probe_sandbox, process_start_time
 
-__all__ = ["Sandbox", "cluster_ranges", "probe_sandbox"]
+__all__ = ["Sandbox", "probe_sandbox"]
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +39,6 @@ MAX_OUTSTANDING = 64  # requests under way: they and their answers fit the socke
 MAX_SOCKETS = 200  # as in the helper
 
 Answer = tuple[dict[str, Any], list[socket.socket]]
-
-
-def cluster_ranges(plan: AddressPlan) -> list[str]:
-    """Every range of the plan as networks; the load balancer's first and last address need not be a network."""
-    pool = summarize_address_range(plan.load_balancer_first, plan.load_balancer_last)
-    return [str(network) for network in dict.fromkeys((plan.nodes, plan.services, plan.pods, *pool))]
 
 
 class Sandbox:
