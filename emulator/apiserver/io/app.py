@@ -111,11 +111,13 @@ class ApiServer:
 
     async def _serve(self, sock: socket.socket, *, tls: bool) -> None:
         assert self._web is not None
-        loop = asyncio.get_running_loop()
-        timeouts = {"ssl_handshake_timeout": HANDSHAKE_SECONDS, "ssl_shutdown_timeout": TLS_SHUTDOWN_SECONDS}
-        context = self._tls if tls else None
-        server = await loop.create_server(
-            self._web, sock=sock, backlog=BACKLOG, ssl=context, **(timeouts if tls else {})
+        server = await asyncio.get_running_loop().create_server(
+            self._web,
+            sock=sock,
+            backlog=BACKLOG,
+            ssl=self._tls if tls else None,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
+            ssl_shutdown_timeout=TLS_SHUTDOWN_SECONDS if tls else None,
         )
         self._servers.append(server)
 
