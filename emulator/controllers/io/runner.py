@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 
 from emulator.api.errors import AlreadyExists, ApiError, Conflict, NotFound
-from emulator.api.kinds import EVENT, KINDS, Kind
+from emulator.api.kinds import EVENT, KINDS, NAMESPACE, Kind
 from emulator.api.meta import JsonObject, ObjectKey, key_of
 from emulator.client.index import Change
 from emulator.client.io.informer import Informers
@@ -107,7 +108,7 @@ class ControllerRunner:
             for loop in self._loops:
                 group.create_task(loop.run(), name=f"controller {loop.controller.name}")
             async with asyncio.timeout(SYNC_SECONDS):
-                while any(self._view.get(namespace.NAMESPACE, name) is None for name in namespace.SYSTEM):
+                while any(self._view.get(NAMESPACE, name) is None for name in namespace.SYSTEM):
                     await asyncio.sleep(0)
             ready()
 
@@ -120,9 +121,7 @@ class ControllerRunner:
 
     async def apply(self, changes: Changes) -> None:
         """Write what a plan wants, and wait until the informers show it."""
-        written: list[tuple[Kind, JsonObject]] = []
-        for write in changes.updates:
-            written.append((write.kind, await self._update(write)))
+        written = [(write.kind, await self._update(write)) for write in changes.updates]
         for write in changes.creates:
             try:
                 written.append((write.kind, await self._client.create(write.kind, write.object)))
@@ -138,7 +137,7 @@ class ControllerRunner:
         return await self._client.update(write.kind, write.object, subresource=write.subresource)
 
     async def _delete(self, delete: Delete) -> None:
-        try:
+        with suppress(NotFound, Conflict):  # it is gone, or another one has its name
             await self._client.delete(
                 delete.kind,
                 delete.key.name,
@@ -147,8 +146,6 @@ class ControllerRunner:
                 propagation="Background",
                 grace_period_seconds=delete.grace_period_seconds,
             )
-        except (NotFound, Conflict):
-            pass  # it is gone, or another one has its name
 
     async def _tell(self, told: JsonObject) -> None:
         try:
