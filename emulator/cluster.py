@@ -133,6 +133,12 @@ class Cluster:
         sandbox = Sandbox(self.config)
         await sandbox.start()
         self._stack.push_async_callback(sandbox.stop)
+        if not self.config.isolated:
+            from emulator.io.egress import Egress
+
+            egress = Egress(sandbox, self.host)
+            self._stack.push_async_callback(egress.stop)
+            await egress.start()
         return sandbox, sandbox
 
     async def _api_endpoint(self) -> tuple[str, int]:

@@ -176,6 +176,10 @@ class Sandbox:
         answer, _ = await self._request(op="run", argv=argv, text=text)
         return str(answer["said"])
 
+    async def add_route(self, network: str) -> None:
+        """Make the addresses of a network local inside, beside the cluster's own. Raises OSError."""
+        await self._request(op="route", network=network, source=node_address(self.config.addresses, 1))
+
     async def make(self, **request: Any) -> socket.socket:
         """A socket with options that Network does not have (see the helper). Raises OSError."""
         return await self._one(**request)

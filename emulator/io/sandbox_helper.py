@@ -136,6 +136,15 @@ def set_up_network(setup: dict) -> None:  # type: ignore[type-arg]  # JSON; typi
             write_file(f"/proc/sys/net/ipv4/{name}", text)
 
 
+def add_route(network: str, source: str) -> None:
+    """A local route. Raises OSError."""
+    netlink = Netlink()
+    try:
+        netlink.add_local_route(network, source)
+    finally:
+        netlink.close()
+
+
 def make_sockets(request: dict) -> list[socket.socket]:  # type: ignore[type-arg]
     """The sockets a request asks for. Raises OSError."""
     host, port = request.get("host"), request.get("port", 0)
@@ -210,6 +219,8 @@ def serve(control: socket.socket) -> None:
         try:
             if request["op"] == "run":
                 answer["said"] = run_program(request["argv"], request["text"])
+            elif request["op"] == "route":
+                add_route(request["network"], request["source"])
             else:
                 sockets = make_sockets(request)
         except OSError as error:

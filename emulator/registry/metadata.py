@@ -18,6 +18,24 @@ NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: no words by accident
 SUFFIX_LENGTH = 5
 MAX_GENERATED_LENGTH = 63
 IMMUTABLE = "field is immutable"
+DROPPED_WHEN_EMPTY = frozenset(("labels", "annotations", "finalizers", "ownerReferences", "generateName", "name"))
+FIELD_ORDER = (  # as metav1.ObjectMeta declares them, hence as every server prints them
+    "name",
+    "generateName",
+    "namespace",
+    "selfLink",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "labels",
+    "annotations",
+    "ownerReferences",
+    "finalizers",
+    "managedFields",
+)
 
 Random = Callable[[int], int]
 
@@ -83,7 +101,7 @@ def fill_create(kind: Kind, object: JsonObject, *, at: datetime, rng: Random, ge
     metadata["creationTimestamp"] = format_time(at)
     if generation:
         metadata["generation"] = 1
-    drop_empty(metadata)
+    tidy(metadata)
 
 
 def keep_identity(kind: Kind, object: JsonObject, old: JsonObject) -> None:
@@ -103,7 +121,7 @@ def keep_identity(kind: Kind, object: JsonObject, old: JsonObject) -> None:
         metadata.setdefault("deletionGracePeriodSeconds", before["deletionGracePeriodSeconds"])
     metadata.pop("selfLink", None)
     metadata.pop("managedFields", None)
-    drop_empty(metadata)
+    tidy(metadata)
 
 
 def uid_conflict(kind: Kind, name: str, sent: str, held: str) -> Conflict:
@@ -115,11 +133,13 @@ def uid_conflict(kind: Kind, name: str, sent: str, held: str) -> Conflict:
     return Conflict.of(kind.resource, name, why)
 
 
-def drop_empty(metadata: JsonObject) -> None:
-    """Empty maps and lists are not written."""
-    for name in ("labels", "annotations", "finalizers", "ownerReferences", "generateName", "name"):
-        if name in metadata and not metadata[name]:
-            del metadata[name]
+def tidy(metadata: JsonObject) -> None:
+    """Empty maps and lists are not written, and the fields come in upstream's order, whoever wrote them."""
+    for name in FIELD_ORDER:
+        if name in metadata:
+            value = metadata.pop(name)
+            if value or name not in DROPPED_WHEN_EMPTY:
+                metadata[name] = value
 
 
 def validate_metadata_update(metadata: Mapping[str, Any], old: Mapping[str, Any]) -> list[FieldError]:
