@@ -4,9 +4,11 @@ Run at development time: `python tools/generate_field_tables.py [WHEEL]`. Withou
 kubernetes-validate (Apache-2.0). Only structure is taken: names, types, merge keys; no prose. Protobuf numbers are
 facts of the wire format and stand in tools/protobuf_numbers.yaml.
 
-Output, one file a group: {"types": {NAME: {"fields": {FIELD: [TYPE, OPTIONS]}, "required": [..]}}, "kinds": {KIND: NAME}}.
+Output, one file a group: {"types": {NAME: {"fields": {FIELD: [TYPE, OPTIONS]}, "required": [..], "atomic": true}},
+"kinds": {KIND: NAME}}. `atomic` types are owned and replaced as a whole by server-side apply.
 TYPE is a scalar, `ref:NAME`, `list:TYPE` or `map:TYPE`; OPTIONS has `merge` (strategic merge key; "" for a set of
-scalars), `retain` (retainKeys), `listType`, `listKeys` and `number` (protobuf) where they apply.
+scalars), `retain` (retainKeys), `listType`, `listKeys`, `mapType` (where the field overrides its type), `default` (of a
+list key) and `number` (protobuf) where they apply.
 """
 
 from __future__ import annotations
@@ -36,6 +38,12 @@ SCALARS = {
 }
 OVERRIDES = {("core.v1.Secret", "data"): "map:bytes", ("core.v1.ConfigMap", "binaryData"): "map:bytes"}
 """Types the package does not tell: base64 texts."""
+KEY_DEFAULTS = {
+    ("core.v1.ContainerPort", "protocol"): "TCP",
+    ("core.v1.ServicePort", "protocol"): "TCP",
+    ("core.v1.LocalObjectReference", "name"): "",
+}
+"""What a list key is when an item leaves it out; the package leaves defaults out."""
 META_KINDS = ("meta.v1.DeleteOptions", "meta.v1.Status")
 
 
@@ -96,9 +104,13 @@ def collect(full: str, definitions: dict[str, Any], numbers: dict[str, Any], typ
     types[name] = entry
     if definition.get("required"):
         entry["required"] = definition["required"]
+    if definition.get("x-kubernetes-map-type") == "atomic":
+        entry["atomic"] = True
     for field, schema in definition.get("properties", {}).items():
         type_name = OVERRIDES.get((name, field)) or type_of(schema, definitions, numbers, types)
         entry["fields"][field] = [type_name, options_of(schema)]
+        if (name, field) in KEY_DEFAULTS:
+            entry["fields"][field][1]["default"] = KEY_DEFAULTS[name, field]
     for field, number in (numbers.get(name) or {}).items():
         if field not in entry["fields"]:
             raise SystemExit(f"protobuf_numbers.yaml: {name} has no field {field}")
@@ -143,6 +155,8 @@ def options_of(schema: dict[str, Any]) -> dict[str, Any]:
         options["listType"] = schema["x-kubernetes-list-type"]
     if schema.get("x-kubernetes-list-map-keys"):
         options["listKeys"] = schema["x-kubernetes-list-map-keys"]
+    if schema.get("x-kubernetes-map-type"):
+        options["mapType"] = schema["x-kubernetes-map-type"]
     return options
 
 

@@ -27,6 +27,8 @@ class Field:
     retain_keys: bool = False
     list_type: str = ""
     list_keys: tuple[str, ...] = ()
+    map_type: str = ""  # `atomic` or `granular` where the field, not its type, says so
+    default: str | None = None  # of a list key that an item leaves out
     number: int = 0
 
 
@@ -38,6 +40,7 @@ class Message:
     short: str
     fields: dict[str, Field] = field(default_factory=dict)
     required: tuple[str, ...] = ()
+    atomic: bool = False  # server-side apply owns and replaces it as a whole
 
     def by_number(self) -> dict[int, Field]:
         return {entry.number: entry for entry in self.fields.values() if entry.number}
@@ -70,7 +73,7 @@ def message_of(kind: Kind) -> Message:
 
 def _message(name: str, entry: Mapping[str, Any]) -> Message:
     fields = {field: _field(field, *spec) for field, spec in entry["fields"].items()}
-    return Message(name, name.rsplit(".", 1)[1], fields, tuple(entry.get("required", ())))
+    return Message(name, name.rsplit(".", 1)[1], fields, tuple(entry.get("required", ())), bool(entry.get("atomic")))
 
 
 def _field(name: str, type: str, options: Mapping[str, Any] | None = None) -> Field:
@@ -86,5 +89,7 @@ def _field(name: str, type: str, options: Mapping[str, Any] | None = None) -> Fi
         retain_keys=bool(options.get("retain")),
         list_type=options.get("listType", ""),
         list_keys=tuple(options.get("listKeys", ())),
+        map_type=options.get("mapType", ""),
+        default=options.get("default"),
         number=options.get("number", 0),
     )
