@@ -55,6 +55,7 @@ class Kind:
 
 
 STATUS = Subresource("status")
+SCALE = Subresource("scale", kind="Scale", group="autoscaling", version="v1")
 
 NAMESPACE = Kind(
     "",
@@ -74,18 +75,96 @@ CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps", True, ("cm",))
 SECRET = Kind("", "v1", "Secret", "secrets")
 SERVICE_ACCOUNT = Kind("", "v1", "ServiceAccount", "serviceaccounts", True, ("sa",))
 EVENT = Kind("", "v1", "Event", "events", True, ("ev",))
+REPLICATION_CONTROLLER = Kind(
+    "", "v1", "ReplicationController", "replicationcontrollers", True, ("rc",), ("all",), subresources=(SCALE, STATUS)
+)
+POD_TEMPLATE = Kind("", "v1", "PodTemplate", "podtemplates")
+LIMIT_RANGE = Kind("", "v1", "LimitRange", "limitranges", True, ("limits",))
+RESOURCE_QUOTA = Kind("", "v1", "ResourceQuota", "resourcequotas", True, ("quota",), subresources=(STATUS,))
+PERSISTENT_VOLUME = Kind("", "v1", "PersistentVolume", "persistentvolumes", False, ("pv",), subresources=(STATUS,))
+PERSISTENT_VOLUME_CLAIM = Kind(
+    "", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", True, ("pvc",), subresources=(STATUS,)
+)
+
+APPS = "apps"
+DEPLOYMENT = Kind(APPS, "v1", "Deployment", "deployments", True, ("deploy",), ("all",), subresources=(SCALE, STATUS))
+REPLICA_SET = Kind(APPS, "v1", "ReplicaSet", "replicasets", True, ("rs",), ("all",), subresources=(SCALE, STATUS))
+STATEFUL_SET = Kind(APPS, "v1", "StatefulSet", "statefulsets", True, ("sts",), ("all",), subresources=(SCALE, STATUS))
+DAEMON_SET = Kind(APPS, "v1", "DaemonSet", "daemonsets", True, ("ds",), ("all",), subresources=(STATUS,))
+CONTROLLER_REVISION = Kind(APPS, "v1", "ControllerRevision", "controllerrevisions")
+
+HORIZONTAL_POD_AUTOSCALER = Kind(
+    "autoscaling",
+    "v2",
+    "HorizontalPodAutoscaler",
+    "horizontalpodautoscalers",
+    True,
+    ("hpa",),
+    ("all",),
+    subresources=(STATUS,),
+)
+JOB = Kind("batch", "v1", "Job", "jobs", True, (), ("all",), subresources=(STATUS,))
+CRON_JOB = Kind("batch", "v1", "CronJob", "cronjobs", True, ("cj",), ("all",), subresources=(STATUS,))
+
+NETWORKING = "networking.k8s.io"
+INGRESS = Kind(NETWORKING, "v1", "Ingress", "ingresses", True, ("ing",), subresources=(STATUS,))
+INGRESS_CLASS = Kind(NETWORKING, "v1", "IngressClass", "ingressclasses", False)
+NETWORK_POLICY = Kind(NETWORKING, "v1", "NetworkPolicy", "networkpolicies", True, ("netpol",))
+SERVICE_CIDR = Kind(NETWORKING, "v1", "ServiceCIDR", "servicecidrs", False, subresources=(STATUS,))
+IP_ADDRESS = Kind(NETWORKING, "v1", "IPAddress", "ipaddresses", False, ("ip",))
+
+POD_DISRUPTION_BUDGET = Kind(
+    "policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", True, ("pdb",), subresources=(STATUS,)
+)
+
+RBAC = "rbac.authorization.k8s.io"
+CLUSTER_ROLE = Kind(RBAC, "v1", "ClusterRole", "clusterroles", False)
+CLUSTER_ROLE_BINDING = Kind(RBAC, "v1", "ClusterRoleBinding", "clusterrolebindings", False)
+ROLE = Kind(RBAC, "v1", "Role", "roles")
+ROLE_BINDING = Kind(RBAC, "v1", "RoleBinding", "rolebindings")
+
+STORAGE_CLASS = Kind("storage.k8s.io", "v1", "StorageClass", "storageclasses", False, ("sc",))
+PRIORITY_CLASS = Kind("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", False, ("pc",))
+LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases")
 ENDPOINT_SLICE = Kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices")
 
 KINDS: tuple[Kind, ...] = (
     CONFIG_MAP,
     ENDPOINTS,
     EVENT,
+    LIMIT_RANGE,
     NAMESPACE,
     NODE,
+    PERSISTENT_VOLUME_CLAIM,
+    PERSISTENT_VOLUME,
     POD,
+    POD_TEMPLATE,
+    REPLICATION_CONTROLLER,
+    RESOURCE_QUOTA,
     SECRET,
     SERVICE_ACCOUNT,
     SERVICE,
+    CONTROLLER_REVISION,
+    DAEMON_SET,
+    DEPLOYMENT,
+    REPLICA_SET,
+    STATEFUL_SET,
+    HORIZONTAL_POD_AUTOSCALER,
+    CRON_JOB,
+    JOB,
+    INGRESS_CLASS,
+    INGRESS,
+    IP_ADDRESS,
+    NETWORK_POLICY,
+    SERVICE_CIDR,
+    POD_DISRUPTION_BUDGET,
+    CLUSTER_ROLE_BINDING,
+    CLUSTER_ROLE,
+    ROLE_BINDING,
+    ROLE,
+    STORAGE_CLASS,
+    PRIORITY_CLASS,
+    LEASE,
     ENDPOINT_SLICE,
 )
 """Every kind the API serves, in discovery's order."""
