@@ -97,7 +97,7 @@ class Cluster:
             _server_names(config), name=config.name, token=secrets.token_urlsafe(24), at=utc_now()
         )
         self.api = ApiServer(self.registry, config, self.credentials)
-        await self._stack.enter_async_context(running(self.api))
+        await self._stack.enter_async_context(running(self.api, failed=self.failed))
         endpoint = await self._api_endpoint()
         self.dns = DnsServer(
             self.informers,
@@ -118,7 +118,7 @@ class Cluster:
             )
             parts.append(self.node)
         parts.append(self.proxy)
-        self.failed = await self._stack.enter_async_context(running(*parts))
+        await self._stack.enter_async_context(running(*parts, failed=self.failed))
         await self._create_dns_objects()
 
     async def _networks(self) -> tuple[Network, Sandbox | None]:
@@ -131,8 +131,7 @@ class Cluster:
         from emulator.io.sandbox import Sandbox
 
         sandbox = Sandbox(self.config)
-        await sandbox.start()
-        self._stack.push_async_callback(sandbox.stop)
+        await self._stack.enter_async_context(running(sandbox, failed=self.failed))
         if not self.config.isolated:
             from emulator.io.egress import Egress
 

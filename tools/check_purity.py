@@ -35,7 +35,7 @@ def main() -> int:
     found = 0
     for path in sorted(ROOT.rglob("*.py")):
         parts = path.relative_to(ROOT).parts
-        if FREE & set(parts) or parts[-1] in FREE_FILES and len(parts) == 1:
+        if FREE & set(parts) or (parts[-1] in FREE_FILES and len(parts) == 1):
             continue
         for line, what in breaches(ast.parse(path.read_text())):
             print(f"{path.relative_to(ROOT.parent)}:{line}: {what} belongs in an io/ folder")

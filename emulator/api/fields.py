@@ -30,6 +30,7 @@ class Field:
     map_type: str = ""  # `atomic` or `granular` where the field, not its type, says so
     default: str | None = None  # of a list key that an item leaves out
     number: int = 0
+    inside: int = 0  # in protobuf the field stands in a message with this number, which JSON leaves out
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,13 @@ class Message:
     required: tuple[str, ...] = ()
     atomic: bool = False  # server-side apply owns and replaces it as a whole
 
-    def by_number(self) -> dict[int, Field]:
-        return {entry.number: entry for entry in self.fields.values() if entry.number}
+    def by_number(self, inside: int = 0) -> dict[int, Field]:
+        """The fields by protobuf number; inside: those in the message of that number."""
+        return {entry.number: entry for entry in self.fields.values() if entry.number and entry.inside == inside}
+
+    def nested_numbers(self) -> frozenset[int]:
+        """The numbers of messages whose fields JSON writes as this message's own."""
+        return frozenset(entry.inside for entry in self.fields.values() if entry.inside)
 
 
 class Table:
@@ -80,6 +86,7 @@ def _field(name: str, type: str, options: Mapping[str, Any] | None = None) -> Fi
     options = options or {}
     shape, _, rest = type.partition(":") if type.startswith(("list:", "map:")) else ("", "", type)
     nested = rest.startswith(("list:", "map:"))
+    inside, number = options["number"] if isinstance(options.get("number"), list) else (0, options.get("number", 0))
     return Field(
         name=name,
         shape=shape,
@@ -91,5 +98,6 @@ def _field(name: str, type: str, options: Mapping[str, Any] | None = None) -> Fi
         list_keys=tuple(options.get("listKeys", ())),
         map_type=options.get("mapType", ""),
         default=options.get("default"),
-        number=options.get("number", 0),
+        number=number,
+        inside=inside,
     )

@@ -76,11 +76,12 @@ def qualified_name(name: str) -> list[str]:
     """`name` or `prefix/name`: keys of labels and annotations."""
     parts = name.split("/")
     if len(parts) > 2:
-        return [
+        text = (
             "a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
             "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
             f"'{QUALIFIED}') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
-        ]
+        )
+        return [text]
     wrong: list[str] = []
     if len(parts) == 2:
         if not parts[0]:

@@ -1,7 +1,8 @@
 """Objects from their protobuf form, as kubectl 1.32 and later sends them. Reading only; answers are JSON.
 
 Field numbers stand in the field tables; a message without numbers, or a number a message does not have, is refused.
-Go writes every non-pointer field even when zero, so zero values are dropped unless the field is a pointer.
+Go writes every non-pointer field even when zero, so single zero values are dropped unless the field is a pointer; an
+empty message stays ({}: `emptyDir: {}` means something), which for messages held by value is the same as none.
 Source: k8s.io/apimachinery pkg/runtime/serializer/protobuf, the generated.proto of each API group.
 """
 
@@ -24,11 +25,22 @@ POINTERS = frozenset(
     {
         "replicas", "immutable", "gracePeriodSeconds", "orphanDependents", "propagationPolicy", "controller",
         "blockOwnerDeletion", "automountServiceAccountToken", "allocateLoadBalancerNodePorts", "timeoutSeconds",
-        "internalTrafficPolicy", "ipFamilyPolicy", "loadBalancerClass", "appProtocol", "trafficDistribution", "ipMode",
-        "deletionGracePeriodSeconds", "ignoreStoreReadErrorWithClusterBreakingPotential",
+        "internalTrafficPolicy", "ipFamilyPolicy", "loadBalancerClass", "appProtocol", "trafficDistribution",
+        "ipMode", "deletionGracePeriodSeconds", "ignoreStoreReadErrorWithClusterBreakingPotential",
+        "activeDeadlineSeconds", "allowPrivilegeEscalation", "allowVolumeExpansion", "averageUtilization",
+        "backoffLimit", "backoffLimitPerIndex", "collisionCount", "completions", "defaultMode",
+        "enableServiceLinks", "endPort", "expirationSeconds", "failedJobsHistoryLimit", "fsGroup",
+        "hostProcess", "hostUsers", "leaseDurationSeconds", "leaseTransitions", "lun", "manualSelector",
+        "maxFailedIndexes", "maxSurge", "maxUnavailable", "minAvailable", "minDomains", "minReplicas", "mode",
+        "optional", "parallelism", "partition", "priority", "privileged", "progressDeadlineSeconds",
+        "readOnlyRootFilesystem", "revisionHistoryLimit", "runAsGroup", "runAsNonRoot", "runAsUser", "serving",
+        "setHostnameAsFQDN", "shareProcessNamespace", "stabilizationWindowSeconds", "started",
+        "startingDeadlineSeconds", "storageClassName", "succeededCount", "successfulJobsHistoryLimit",
+        "suspend", "targetCPUUtilizationPercentage", "terminating", "terminationGracePeriodSeconds",
+        "tolerationSeconds", "ttlSecondsAfterFinished",
     }
 )  # fmt: skip
-"""Fields that Go holds by pointer: present means set, zero or not."""
+"""Single values that Go holds by pointer: present means set, zero or not."""
 
 
 def decode(raw: bytes) -> JsonObject:
@@ -86,9 +98,21 @@ def _varint(raw: bytes, at: int) -> tuple[int, int]:
 def _decode(raw: bytes, message: Message, types: Table, depth: int) -> JsonObject:
     if depth > MAX_DEPTH:
         raise BadRequest("protobuf: exceeded max depth")
-    by_number = message.by_number()
     out: JsonObject = {}
+    nested = message.nested_numbers()
+    _read(raw, message, 0, nested, types, depth, out)
+    return out
+
+
+def _read(
+    raw: bytes, message: Message, inside: int, nested: frozenset[int], types: Table, depth: int, out: JsonObject
+) -> None:
+    """Adds the fields to `out`; inside: the number of the nested message these bytes are, 0 for the message itself."""
+    by_number = message.by_number(inside)
     for number, value in _fields(raw):
+        if not inside and number in nested:
+            _read(_bytes(value), message, number, nested, types, depth, out)
+            continue
         field = by_number.get(number)
         if field is None:
             raise BadRequest(f"protobuf: {message.short} has no field number {number}")
@@ -99,10 +123,9 @@ def _decode(raw: bytes, message: Message, types: Table, depth: int) -> JsonObjec
             out.setdefault(field.name, []).append(_one(value, field, types, depth))
         else:
             found = _one(value, field, types, depth)
-            if found in (None, "", 0, False, {}) and field.name not in POINTERS:
-                continue
-            out[field.name] = found
-    return out
+            is_set = bool(field.type) or bool(found) or field.name in POINTERS
+            if found is not None and is_set:
+                out[field.name] = found
 
 
 def _one(value: int | bytes, field: Field, types: Table, depth: int) -> Any:

@@ -86,23 +86,23 @@ class _Problem(Exception):
 
 class _Parser:
     def __init__(self, text: str) -> None:
-        self._tokens: list[str] = []
+        self._lexemes: list[str] = []
         at = 0
         while at < len(text):
             match = _TOKEN.match(text, at)
             if match is None:
                 break
-            self._tokens.append(match.group(1) or match.group(2))
+            self._lexemes.append(match.group(1) or match.group(2))
             at = match.end()
         self._at = 0
 
     def parse(self) -> list[LabelRequirement]:
         found: list[LabelRequirement] = []
         while True:
-            token = self._peek()
-            if token == "":
+            lexeme = self._peek()
+            if lexeme == "":
                 return found
-            if token == "!" or token not in _SYMBOLS:
+            if lexeme == "!" or lexeme not in _SYMBOLS:
                 found.append(self._requirement())
                 following = self._next()
                 if following == "":
@@ -112,15 +112,15 @@ class _Parser:
                 if self._peek() == "" or (self._peek() in _SYMBOLS and self._peek() != "!"):
                     raise _Problem(f"found '{self._peek()}', expected: identifier after ','")
             else:
-                raise _Problem(f"found '{token}', expected: !, identifier, or 'end of string'")
+                raise _Problem(f"found '{lexeme}', expected: !, identifier, or 'end of string'")
 
     def _peek(self) -> str:
-        return self._tokens[self._at] if self._at < len(self._tokens) else ""
+        return self._lexemes[self._at] if self._at < len(self._lexemes) else ""
 
     def _next(self) -> str:
-        token = self._peek()
+        lexeme = self._peek()
         self._at += 1
-        return token
+        return lexeme
 
     def _requirement(self) -> LabelRequirement:
         negated = self._peek() == "!"
@@ -159,17 +159,17 @@ class _Parser:
         values: list[str] = []
         pending = ""
         while True:
-            token = self._next()
-            if token == ")":
+            lexeme = self._next()
+            if lexeme == ")":
                 values.append(pending)
                 break
-            if token == ",":
+            if lexeme == ",":
                 values.append(pending)
                 pending = ""
-            elif token == "":
+            elif lexeme == "":
                 raise _Problem("found '', expected: ',', ')' or identifier")
             else:
-                pending = token
+                pending = lexeme
         for value in values:
             self._check_value(key, value)
         return tuple(dict.fromkeys(values))

@@ -181,8 +181,9 @@ def _run(plan: Plan, folder: ClusterFolder, stream: TextIO) -> int:
     except EmulatorError as error:
         teller.failed(error)
         raise
-    except OSError as error:
-        problem = StartError(f"cannot start: {error.strerror or error}")
+    except (OSError, ExceptionGroup) as error:
+        said = getattr(error, "strerror", None) or str(error)
+        problem = StartError(f"the cluster ended: {said}; see {folder.log}")
         teller.failed(problem)
         raise problem from error
     finally:

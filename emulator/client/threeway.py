@@ -42,7 +42,7 @@ def apply_patch(wanted: JsonObject, live: Mapping[str, Any]) -> JsonObject:
     """
     marked = with_last_applied(wanted)
     patch = _changes(marked, live)
-    deletions = _deletions(last_applied(live), wanted)
+    deletions = _deletions(last_applied(live), marked)
     merged = _union(patch, deletions)
     merged.pop("status", None)
     if set(merged) == {"metadata"} and set(merged["metadata"]) == {"annotations"}:

@@ -92,7 +92,9 @@ class Egress:
         return (HOST_LOOPBACK if host == self._sandbox.host_address else host), port
 
     async def _inner_udp(self, address: Address) -> socket.socket:
-        return await self._sandbox.make(op="udp", host=address[0], port=address[1], bind=True, reuse=True, transparent=True)
+        return await self._sandbox.make(
+            op="udp", host=address[0], port=address[1], bind=True, reuse=True, transparent=True
+        )
 
     def _listen(self) -> None:
         self._pause = None

@@ -42,13 +42,15 @@ Answer = tuple[dict[str, Any], list[socket.socket]]
 
 
 class Sandbox:
-    """A network world of its own; fulfils Network. `failed` is set when its helper dies unasked."""
+    """A network world of its own; fulfils Network, and is a Service that ends when its helper dies unasked."""
+
+    name = "sandbox"
 
     def __init__(self, config: ClusterConfig) -> None:
         self.config = config
         self.mode = "sandbox"
         self.host_address = str(config.addresses.nodes[-2])
-        self.failed = asyncio.Event()
+        self._failed = asyncio.Event()
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -59,6 +61,14 @@ class Sandbox:
         self._refilling = False
 
     # -- life ------------------------------------------------------------------------------------------------
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        try:
+            await self.start()
+            ready()
+            await self._failed.wait()
+        finally:
+            await self.stop()
 
     async def start(self) -> None:
         """Start the helper; on return its network is there. Raises StartError."""
@@ -268,7 +278,7 @@ class Sandbox:
     def _lost(self) -> None:
         log.error("the sandbox's helper process ended")
         self._close_control()
-        self.failed.set()
+        self._failed.set()
 
 
 async def _await_sockets(future: asyncio.Future[Answer | None]) -> Answer | None:

@@ -28,12 +28,13 @@ class ServiceStopped(Exception):
 
 
 @asynccontextmanager
-async def running(*services: Service) -> AsyncIterator[asyncio.Event]:
+async def running(*services: Service, failed: asyncio.Event | None = None) -> AsyncIterator[asyncio.Event]:
     """Start services in order, each after the one before is ready; stop them in reverse.
 
-    Yields an event that is set when a service ends by itself; its error leaves when the block ends.
+    Yields an event (`failed`, when given) that is set when a service ends by itself; its error leaves when the
+    block ends.
     """
-    failed = asyncio.Event()
+    failed = failed or asyncio.Event()
     tasks: list[asyncio.Task[None]] = []
     errors: list[Exception] = []
 

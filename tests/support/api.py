@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from emulator.client.io.inprocess import InProcessClient
-from emulator.controllers.io.runner import ControllerRunner
-from emulator.registry.io.pipeline import Registry
 
 from emulator.apiserver.identity import certificate_hosts
 from emulator.apiserver.io.app import ApiServer
 from emulator.client.io.informer import Informers
+from emulator.client.io.inprocess import InProcessClient
 from emulator.config.settings import API_PORT_IN_CLUSTER, ClusterConfig
+from emulator.controllers.io.runner import ControllerRunner
 from emulator.io.clock import utc_now
 from emulator.io.tasks import Service, running
 from emulator.pki.authority import Credentials, make_credentials
+from emulator.registry.io.pipeline import Registry
 from emulator.store.io.memory import MemoryStore
 
 TOKEN = "test-token"

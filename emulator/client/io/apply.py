@@ -49,16 +49,17 @@ async def apply_one(client: Client, manifest: Manifest, *, namespace: str = "def
     wanted = {**wanted, "metadata": metadata}
     try:
         if not metadata.get("name"):
-            return Applied(manifest, "created", object=await client.create(kind, wanted))
+            return Applied(manifest, "created", object=await client.create(kind, wanted, strict=True))
         try:
             live = await client.get(kind, metadata["name"], metadata.get("namespace", ""))
         except NotFound:
-            return Applied(manifest, "created", object=await client.create(kind, with_last_applied(wanted)))
+            created = await client.create(kind, with_last_applied(wanted), strict=True)
+            return Applied(manifest, "created", object=created)
         patch = apply_patch(wanted, live)
         if not patch:
             return Applied(manifest, "unchanged", object=live)
         patched = await client.patch(
-            kind, metadata["name"], metadata.get("namespace", ""), patch=patch, patch_type="strategic"
+            kind, metadata["name"], metadata.get("namespace", ""), patch=patch, patch_type="strategic", strict=True
         )
         return Applied(manifest, "configured", object=patched)
     except ApiError as error:

@@ -83,9 +83,13 @@ class HttpClient:
                 raise _error(response.status, await response.read())
             yield _events(response)
 
-    async def create(self, kind: Kind, object: JsonObject, *, dry_run: bool = False) -> JsonObject:
+    async def create(
+        self, kind: Kind, object: JsonObject, *, dry_run: bool = False, strict: bool = False
+    ) -> JsonObject:
         namespace = object["metadata"].get("namespace", "")
-        params = {"dryRun": "All"} if dry_run else {}
+        params = _validation(strict)
+        if dry_run:
+            params["dryRun"] = "All"
         return await self.request("POST", path_of(kind, namespace), params=params, body=object)
 
     async def update(self, kind: Kind, object: JsonObject, *, subresource: str = "") -> JsonObject:
@@ -102,9 +106,11 @@ class HttpClient:
         patch: Any,
         patch_type: PatchType = "merge",
         subresource: str = "",
+        strict: bool = False,
     ) -> JsonObject:
         path = path_of(kind, namespace, name, subresource)
-        return await self.request("PATCH", path, body=patch, content_type=PATCH_TYPES[patch_type])
+        params = _validation(strict)
+        return await self.request("PATCH", path, params=params, body=patch, content_type=PATCH_TYPES[patch_type])
 
     async def delete(
         self,
@@ -197,3 +203,7 @@ def _error(code: int, raw: bytes) -> ApiError:
     if code == 410:
         return Expired(message, details=details)
     return ApiError(message, code=code, reason=reason, details=details)
+
+
+def _validation(strict: bool) -> dict[str, str]:
+    return {"fieldValidation": "Strict" if strict else "Ignore"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from emulator.api.kinds import Kind
@@ -12,8 +13,8 @@ from emulator.client.io.protocol import ObjectList, PatchType, Propagation, Watc
 from emulator.registry.io.pipeline import Registry
 from emulator.registry.options import DeleteOptions, WriteOptions
 
-DRY_RUN = WriteOptions(dry_run=True, field_validation="Ignore")
 WRITE = WriteOptions(field_validation="Ignore")
+STRICT = WriteOptions(field_validation="Strict")
 
 
 class InProcessClient:
@@ -38,9 +39,14 @@ class InProcessClient:
         async with self._registry.watch(kind, namespace, resource_version=resource_version) as events:
             yield _Translated(events)
 
-    async def create(self, kind: Kind, object: JsonObject, *, dry_run: bool = False) -> JsonObject:
+    async def create(
+        self, kind: Kind, object: JsonObject, *, dry_run: bool = False, strict: bool = False
+    ) -> JsonObject:
         namespace = (object.get("metadata") or {}).get("namespace") or ""
-        written = await self._registry.create(kind, object, namespace, options=DRY_RUN if dry_run else WRITE)
+        options = STRICT if strict else WRITE
+        if dry_run:
+            options = replace(options, dry_run=True)
+        written = await self._registry.create(kind, object, namespace, options=options)
         return written.object
 
     async def update(self, kind: Kind, object: JsonObject, *, subresource: str = "") -> JsonObject:
@@ -59,9 +65,11 @@ class InProcessClient:
         patch: Any,
         patch_type: PatchType = "merge",
         subresource: str = "",
+        strict: bool = False,
     ) -> JsonObject:
+        options = STRICT if strict else WRITE
         written = await self._registry.patch(
-            kind, name, namespace, patch, patch_type, subresource=subresource, options=WRITE
+            kind, name, namespace, patch, patch_type, subresource=subresource, options=options
         )
         return written.object
 

@@ -46,8 +46,10 @@ class Client(Protocol):
         """Events after `resource_version`. The iterator raises Expired when the watcher fell behind."""
         ...
 
-    async def create(self, kind: Kind, object: JsonObject, *, dry_run: bool = False) -> JsonObject:
-        """The namespace is metadata.namespace."""
+    async def create(
+        self, kind: Kind, object: JsonObject, *, dry_run: bool = False, strict: bool = False
+    ) -> JsonObject:
+        """The namespace is metadata.namespace. `strict` refuses unknown and duplicate fields."""
         ...
 
     async def update(self, kind: Kind, object: JsonObject, *, subresource: str = "") -> JsonObject:
@@ -63,6 +65,7 @@ class Client(Protocol):
         patch: Any,
         patch_type: PatchType = "merge",
         subresource: str = "",
+        strict: bool = False,
     ) -> JsonObject: ...
 
     async def delete(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from emulator.api.errors import ApiError, NotFound
-from emulator.api.kinds import ENDPOINT_SLICE, ENDPOINTS, EVENT, KINDS, NAMESPACE, Kind
+from emulator.api.kinds import ENDPOINT_SLICE, ENDPOINTS, EVENT, KINDS, NAMESPACE, POD, Kind
 from emulator.api.meta import JsonObject, ObjectKey, key_of
 from emulator.client.io.protocol import Client
 
@@ -14,6 +14,9 @@ Baseline = dict[str, list[JsonObject]]
 
 DERIVED = (EVENT.resource, ENDPOINTS.resource, ENDPOINT_SLICE.resource)
 """Kinds that controllers make: those with a controlling owner or of these kinds follow by themselves."""
+
+WORKLOADS = ("apps", "batch")
+"""API groups whose controllers make Pods."""
 
 
 async def take_baseline(client: Client) -> Baseline:
@@ -27,10 +30,15 @@ async def restore(client: Client, baseline: Baseline) -> None:
         for object in (await client.list(kind)).items:
             if key_of(object) not in held and not _is_derived(kind, object):
                 await _delete(client, kind, key_of(object))
-    for kind in (NAMESPACE, *(kind for kind in KINDS if kind is not NAMESPACE)):
+    for kind in sorted(KINDS, key=_rank):
         for object in baseline.get(kind.resource, []):
             if not _is_derived(kind, object):
                 await _put_back(client, kind, object)
+
+
+def _rank(kind: Kind) -> int:
+    """Namespaces hold the rest, and a Pod's variables are those of the Services that exist before it."""
+    return 0 if kind is NAMESPACE else 2 if kind is POD or kind.group in WORKLOADS else 1
 
 
 def _is_derived(kind: Kind, object: JsonObject) -> bool:

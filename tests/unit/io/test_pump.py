@@ -23,13 +23,12 @@ Case = Callable[[socket.socket, socket.socket, "asyncio.Task[None]"], Coroutine[
 
 @contextmanager
 def tcp_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        with socket.create_connection(server.getsockname()) as one:
-            two, _ = server.accept()
-            with two:
-                one.setblocking(False)
-                two.setblocking(False)
-                yield one, two
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as one:
+        two, _ = server.accept()
+        with two:
+            one.setblocking(False)
+            two.setblocking(False)
+            yield one, two
 
 
 async def pumped(case: Case) -> None:
