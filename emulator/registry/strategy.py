@@ -1,6 +1,6 @@
 """What a kind may decide about its objects: one Strategy per kind, called by the pipeline in a fixed order.
 
-Order of a create: default, prepare_create, admit, validate, allocate, commit. Of an update: default,
+Order of a create: default, prepare_create, admit_create, validate, allocate, commit. Of an update: default,
 prepare_update, admit, validate (new object), validate_update, allocate, commit. Hooks change only the `object`
 they are handed, a private copy. They never await.
 Source: k8s.io/apiserver pkg/registry/rest (RESTCreateStrategy, RESTUpdateStrategy).
@@ -8,7 +8,7 @@ Source: k8s.io/apiserver pkg/registry/rest (RESTCreateStrategy, RESTUpdateStrate
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -25,6 +25,9 @@ class Context:
     config: ClusterConfig
     at: datetime
     subresource: str = ""
+    is_update: bool = False
+    api_version: str = ""
+    """Of the shape the client speaks, which may not be the stored one; some checks hold for one shape only."""
 
 
 def _nothing(object: JsonObject, context: Context) -> None:
@@ -32,6 +35,10 @@ def _nothing(object: JsonObject, context: Context) -> None:
 
 
 def _nothing_update(object: JsonObject, old: JsonObject, context: Context) -> None:
+    pass
+
+
+def _admitted(object: JsonObject, stored: Mapping[str, Sequence[JsonObject]], context: Context) -> None:
     pass
 
 
@@ -62,6 +69,10 @@ class Strategy:
     """Wipes what a client may not set (status)."""
     prepare_update: Callable[[JsonObject, JsonObject, Context], None] = _nothing_update
     """Carries over or wipes fields, by context.subresource ("" or "status"); (object, old, context)."""
+    admission_kinds: tuple[Kind, ...] = ()
+    """The kinds whose stored objects `admit_create` is shown."""
+    admit_create: Callable[[JsonObject, Mapping[str, Sequence[JsonObject]], Context], None] = _admitted
+    """Fills in what depends on other objects, as mutating admission does; (object, stored by resource, context)."""
     validate: Callable[[JsonObject, Context], list[FieldError]] = _valid
     """Every mistake of the object, without metadata's (those are the pipeline's)."""
     validate_update: Callable[[JsonObject, JsonObject, Context], list[FieldError]] = _valid_update

@@ -295,6 +295,9 @@ class Registry:
         strategy.prepare_create(object, context)
         if kind.namespaced:
             admit_create(kind, object, await self._store.get(NAMESPACE.resource, metadata.get("namespace", "")))
+        if strategy.admission_kinds:
+            shown = {other.resource: (await self._store.values(other.resource))[0] for other in strategy.admission_kinds}
+            strategy.admit_create(object, shown, context)
         self._validate(strategy, object, None, context)
         warnings = [*warnings, *strategy.warnings(object, None, context)]
         operation = Operation(dry_run=options.dry_run, rng=self._rng)
@@ -351,7 +354,7 @@ class Registry:
     ) -> Written:
         """Raises Superseded when the object changed after `old` was read."""
         kind = strategy.kind
-        context = Context(self.config, self._clock(), subresource)
+        context = Context(self.config, self._clock(), subresource, is_update=True)
         keep_identity(kind, object, old)
         strategy.default(object, context)
         separate_status(kind, object, old, subresource)

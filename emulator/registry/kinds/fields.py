@@ -126,7 +126,7 @@ def legacy_cidr(path: str, value: str, existing: Iterable[str] = ()) -> list[Fie
     """A CIDR as the older fields take it; a value that was there before is never refused."""
     if value in tuple(existing):
         return []
-    network = _parse_cidr(value)
+    network = parse_cidr(value)
     if network is None:
         return [invalid(path, value, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")]
     errors: list[FieldError] = []
@@ -144,7 +144,8 @@ def _is_mapped(address: Address) -> bool:
     return isinstance(address, IPv6Address) and address.ipv4_mapped is not None
 
 
-def _parse_cidr(value: str) -> IPv4Network | IPv6Network | None:
+def parse_cidr(value: str) -> IPv4Network | IPv6Network | None:
+    """The network `value` means, bits beyond its prefix and leading zeros forgiven; None if it is none."""
     base, slash, prefix = value.partition("/")
     address = parse_address(base)
     if address is None or not slash or not prefix.isascii() or not prefix.isdigit():
@@ -215,7 +216,7 @@ def ip_warnings(path: str, value: str) -> list[str]:
 
 def cidr_warnings(path: str, value: str) -> list[str]:
     """As `ip_warnings`, for a CIDR."""
-    network = _parse_cidr(value)
+    network = parse_cidr(value)
     if network is None:
         return []
     base, _, prefix = value.partition("/")

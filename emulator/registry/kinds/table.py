@@ -9,13 +9,15 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from emulator.api.kinds import KINDS
-from emulator.registry.kinds import configuration, core, endpoints, pod, service
+from emulator.registry.kinds import configuration, core, endpoints, ingress, networkpolicy, pod, service
 from emulator.registry.strategy import Strategy
 
 _OWN: tuple[Strategy, ...] = (
     *configuration.STRATEGIES,
     *core.STRATEGIES,
     *endpoints.STRATEGIES,
+    *ingress.STRATEGIES,
+    *networkpolicy.STRATEGIES,
     *pod.STRATEGIES,
     *service.STRATEGIES,
 )
