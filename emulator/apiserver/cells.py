@@ -91,6 +91,17 @@ def selector_text(selector: Mapping[str, str] | None) -> str:
     return ",".join(f"{key}={value}" for key, value in sorted((selector or {}).items())) or NONE
 
 
+def label_selector_text(selector: Mapping[str, Any] | None) -> str:
+    """A metav1.LabelSelector as text, by key: `a=1,b in (x,y),!c`."""
+    selector = selector or {}
+    found = [(key, f"{key}={value}") for key, value in (selector.get("matchLabels") or {}).items()]
+    for expression in selector.get("matchExpressions") or ():
+        key, values = expression.get("key", ""), ",".join(sorted(expression.get("values") or ()))
+        forms = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "DoesNotExist": f"!{key}"}
+        found.append((key, forms.get(expression.get("operator", ""), key)))
+    return ",".join(text for _, text in sorted(found, key=lambda pair: pair[0])) or NONE
+
+
 def cut_short(items: Iterable[Any]) -> str:
     """The first three, and how many more there are; "" for none."""
     texts = [str(item) for item in items]

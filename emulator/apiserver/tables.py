@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from emulator.api import kinds
 from emulator.api.kinds import Kind
 from emulator.api.meta import JsonObject
-from emulator.apiserver import columns_core, columns_pod, columns_service
+from emulator.apiserver import columns_core, columns_networking, columns_pod, columns_rbac, columns_service
 from emulator.apiserver.cells import AGE, NAME, Column, age, human_duration
 
 __all__ = ["Row", "columns", "human_duration", "row"]
@@ -58,4 +58,14 @@ _TABLES: Mapping[str, tuple[tuple[Column, ...], Cells]] = {
     kinds.EVENT.resource: (columns_core.EVENT, columns_core.event_cells),
     kinds.CONFIG_MAP.resource: (columns_core.CONFIG_MAP, columns_core.config_map_cells),
     kinds.SECRET.resource: (columns_core.SECRET, columns_core.secret_cells),
+    kinds.INGRESS.resource: (columns_networking.INGRESS, columns_networking.ingress_cells),
+    kinds.INGRESS_CLASS.resource: (columns_networking.INGRESS_CLASS, columns_networking.ingress_class_cells),
+    kinds.NETWORK_POLICY.resource: (columns_networking.NETWORK_POLICY, columns_networking.network_policy_cells),
+    kinds.SERVICE_CIDR.resource: (columns_networking.SERVICE_CIDR, columns_networking.service_cidr_cells),
+    kinds.IP_ADDRESS.resource: (columns_networking.IP_ADDRESS, columns_networking.ip_address_cells),
+    kinds.LEASE.resource: (columns_networking.LEASE, columns_networking.lease_cells),
+    kinds.ROLE.resource: (columns_rbac.ROLE, columns_rbac.role_cells),
+    kinds.CLUSTER_ROLE.resource: (columns_rbac.ROLE, columns_rbac.role_cells),
+    kinds.ROLE_BINDING.resource: (columns_rbac.ROLE_BINDING, columns_rbac.role_binding_cells),
+    kinds.CLUSTER_ROLE_BINDING.resource: (columns_rbac.ROLE_BINDING, columns_rbac.role_binding_cells),
 }
