@@ -77,7 +77,7 @@ def parse_label_selector(text: str) -> LabelSelector:
     try:
         return LabelSelector(tuple(_Parser(text).parse()))
     except _Problem as error:
-        raise BadRequest(f"unable to parse requirement: {error}") from error
+        raise BadRequest(str(error)) from error
 
 
 class _Problem(Exception):
@@ -103,7 +103,10 @@ class _Parser:
             if lexeme == "":
                 return found
             if lexeme == "!" or lexeme not in _SYMBOLS:
-                found.append(self._requirement())
+                try:
+                    found.append(self._requirement())
+                except _Problem as error:
+                    raise _Problem(f"unable to parse requirement: {error}") from error
                 following = self._next()
                 if following == "":
                     return found
