@@ -49,7 +49,9 @@ META_KINDS = ("meta.v1.DeleteOptions", "meta.v1.Status")
 
 def main(arguments: list[str]) -> int:
     sys.path.insert(0, str(ROOT))
-    from emulator.api.kinds import KINDS
+    from legacy_shapes import legacy_documents
+
+    from emulator.api.kinds import SERVED
 
     definitions = read_definitions(arguments[0] if arguments else None)
     numbers = yaml.safe_load((ROOT / "tools" / "protobuf_numbers.yaml").read_text())
@@ -61,18 +63,23 @@ def main(arguments: list[str]) -> int:
     }
     OUTPUT.mkdir(exist_ok=True)
     groups: dict[str, dict[str, str]] = {}
-    for kind in KINDS:
-        full = by_kind[kind.group, kind.version, kind.kind]
-        groups.setdefault(kind.group or "core", {})[kind.kind] = full
+    for kind in SERVED:
+        full = by_kind.get((kind.group, kind.version, kind.kind))
+        if full is not None:  # the others are tools/legacy_shapes.py's
+            name = kind.group or "core" if kind.storage is None else f"{kind.group}.{kind.version}"
+            groups.setdefault(name, {})[kind.kind] = full
     groups["meta"] = {name.rsplit(".", 1)[1]: "io.k8s.apimachinery.pkg.apis." + name for name in META_KINDS}
+    documents: dict[str, dict[str, Any]] = {}
     for group, kinds in groups.items():
         types: dict[str, Any] = {}
         for full in kinds.values():
             collect(full, definitions, numbers, types)
-        document = {"kinds": {kind: short(full) for kind, full in sorted(kinds.items())}, "types": types}
+        documents[group] = {"kinds": {kind: short(full) for kind, full in sorted(kinds.items())}, "types": types}
+    documents |= legacy_documents(documents)
+    for group, document in documents.items():
         text = json.dumps(document, separators=(",", ":"), sort_keys=True)
         (OUTPUT / f"{group}.json").write_text(text + "\n")
-        print(f"{group}: {len(types)} types, {len(text)} bytes")
+        print(f"{group}: {len(document['types'])} types, {len(text)} bytes")
     return 0
 
 

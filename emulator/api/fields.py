@@ -73,8 +73,13 @@ def table(group: str) -> Table:
         raise KeyError(group) from error
 
 
+def table_of(kind: Kind) -> Table:
+    """The table a kind is described in: its group's, or that of its group and version for another shape of a kind."""
+    return table(kind.group if kind.storage is None else f"{kind.group}.{kind.version}")
+
+
 def message_of(kind: Kind) -> Message:
-    return table(kind.group).of_kind(kind.kind)
+    return table_of(kind).of_kind(kind.kind)
 
 
 def _message(name: str, entry: Mapping[str, Any]) -> Message:

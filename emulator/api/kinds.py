@@ -36,6 +36,12 @@ class Kind:
     verbs: tuple[str, ...] = ALL_VERBS
     subresources: tuple[Subresource, ...] = ()
     singular_name: str = ""
+    storage: Kind | None = None
+    """The kind its objects are stored as, where this is only another shape of them; None: as itself."""
+
+    @property
+    def stored(self) -> Kind:
+        return self.storage or self
 
     @property
     def api_version(self) -> str:
@@ -47,8 +53,9 @@ class Kind:
 
     @property
     def resource(self) -> str:
-        """`services` or `endpointslices.discovery.k8s.io`: how errors and the store name it."""
-        return f"{self.plural}.{self.group}" if self.group else self.plural
+        """`services` or `endpointslices.discovery.k8s.io`: how errors and the store name what is stored."""
+        kind = self.stored
+        return f"{kind.plural}.{kind.group}" if kind.group else kind.plural
 
     def subresource(self, name: str) -> Subresource | None:
         return next((sub for sub in self.subresources if sub.name == name), None)
@@ -167,10 +174,32 @@ KINDS: tuple[Kind, ...] = (
     LEASE,
     ENDPOINT_SLICE,
 )
+"""Every stored kind, in discovery's order: what parts list and watch."""
+
+EXTENSIONS = "extensions"
+EVENT_V1 = Kind("events.k8s.io", "v1", "Event", "events", True, ("ev",), storage=EVENT)
+INGRESS_V1BETA1 = Kind(NETWORKING, "v1beta1", "Ingress", "ingresses", subresources=(STATUS,), storage=INGRESS)
+EXTENSIONS_INGRESS = Kind(EXTENSIONS, "v1beta1", "Ingress", "ingresses", subresources=(STATUS,), storage=INGRESS)
+DEPLOYMENT_V1BETA1 = Kind(
+    EXTENSIONS, "v1beta1", "Deployment", "deployments", subresources=(SCALE, STATUS), storage=DEPLOYMENT
+)
+DAEMON_SET_V1BETA1 = Kind(EXTENSIONS, "v1beta1", "DaemonSet", "daemonsets", subresources=(STATUS,), storage=DAEMON_SET)
+
+SHAPES: tuple[Kind, ...] = (
+    EVENT_V1,
+    INGRESS_V1BETA1,
+    DAEMON_SET_V1BETA1,
+    DEPLOYMENT_V1BETA1,
+    EXTENSIONS_INGRESS,
+)
+"""Other shapes of stored kinds. Those of old have no short names and no categories, and the last places in discovery,
+so that clients take the modern version unless they name the old one."""
+
+SERVED: tuple[Kind, ...] = (*KINDS, *SHAPES)
 """Every kind the API serves, in discovery's order."""
 
-_BY_PLURAL = {(kind.group, kind.version, kind.plural): kind for kind in KINDS}
-_BY_NAME = {(kind.api_version, kind.kind): kind for kind in KINDS}
+_BY_PLURAL = {(kind.group, kind.version, kind.plural): kind for kind in SERVED}
+_BY_NAME = {(kind.api_version, kind.kind): kind for kind in SERVED}
 
 
 def kind_by_plural(group: str, version: str, plural: str) -> Kind | None:

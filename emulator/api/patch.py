@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from emulator.api.errors import BadRequest, Invalid
-from emulator.api.fields import Field, Message, Table, message_of, table
+from emulator.api.fields import Field, Message, Table, message_of, table_of
 from emulator.api.kinds import Kind
 from emulator.api.meta import JsonObject
 
@@ -149,7 +149,7 @@ def strategic_merge_patch(kind: Kind, document: JsonObject, patch: Any) -> JsonO
         raise BadRequest(
             "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"
         )
-    return _Strategic(table(kind.group)).map(_copy(document), patch, message_of(kind))
+    return _Strategic(table_of(kind)).map(_copy(document), patch, message_of(kind))
 
 
 class _Strategic:

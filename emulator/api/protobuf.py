@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from emulator.api.errors import BadRequest
-from emulator.api.fields import Field, Message, Table, table
+from emulator.api.fields import Field, Message, Table, table, table_of
 from emulator.api.kinds import kind_by_name
 from emulator.api.meta import JsonObject, format_micro_time, format_time
 
@@ -57,7 +57,7 @@ def decode(raw: bytes) -> JsonObject:
 
 def _message_of(api_version: str, kind: str) -> tuple[Message, Table]:
     served = kind_by_name(api_version, kind)
-    types = table(served.group) if served else table("meta")
+    types = table_of(served) if served else table("meta")
     name = types.kinds.get(kind)
     if name is None or not types.messages[name].by_number():
         raise BadRequest(f'no protobuf form of kind "{kind}" is known for version "{api_version}"; send JSON')

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from emulator.api.errors import BadRequest
-from emulator.api.fields import Field, Message, Table, message_of, table
+from emulator.api.fields import Field, Message, Table, message_of, table_of
 from emulator.api.kinds import Kind
 from emulator.api.meta import JsonObject
 
@@ -105,7 +105,7 @@ def decode(kind: Kind, object: JsonObject) -> Decoded:
     unknown: list[str] = []
     body = {key: value for key, value in object.items() if key not in ("apiVersion", "kind")}
     try:
-        typed = _message(body, message_of(kind), table(kind.group), "", "", unknown, 0)
+        typed = _message(body, message_of(kind), table_of(kind), "", "", unknown, 0)
     except _Mismatch as error:
         raise BadRequest(
             f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {error}'

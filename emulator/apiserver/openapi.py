@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from emulator.api.fields import Field, Message, table
-from emulator.api.kinds import KINDS, Kind
+from emulator.api.fields import Field, Message, table_of
+from emulator.api.kinds import SERVED, Kind
 from emulator.api.meta import JsonObject
 
 SCALARS: dict[str, JsonObject] = {
@@ -33,7 +33,7 @@ PATCH_TYPES = (
 )
 
 
-def index(kinds: Iterable[Kind] = KINDS) -> JsonObject:
+def index(kinds: Iterable[Kind] = SERVED) -> JsonObject:
     """What /openapi/v3 says: one document for each group version, its URL carrying a hash of the content."""
     paths: JsonObject = {}
     for group, version in sorted({(kind.group, kind.version) for kind in kinds}):
@@ -46,15 +46,15 @@ def index(kinds: Iterable[Kind] = KINDS) -> JsonObject:
 @cache
 def document(group: str, version: str) -> bytes:
     """The document of one group version, JSON. Raises KeyError for one that is not served."""
-    kinds = [kind for kind in KINDS if (kind.group, kind.version) == (group, version)]
+    kinds = [kind for kind in SERVED if (kind.group, kind.version) == (group, version)]
     if not kinds:
         raise KeyError(f"{group}/{version}")
-    messages = table(group).messages
-    by_type = {table(group).kinds[kind.kind]: kind for kind in kinds}
-    schemas = {_name(name): _schema(message, by_type.get(name)) for name, message in sorted(messages.items())}
+    types = table_of(kinds[0])
+    by_type = {types.kinds[kind.kind]: kind for kind in kinds}
+    schemas = {_name(name): _schema(message, by_type.get(name)) for name, message in sorted(types.messages.items())}
     paths: JsonObject = {}
     for kind in kinds:
-        paths.update(_paths(kind, _name(table(group).kinds[kind.kind])))
+        paths.update(_paths(kind, _name(types.kinds[kind.kind])))
     text = {
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": "unversioned"},

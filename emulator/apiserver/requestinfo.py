@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from emulator.api.errors import MethodNotAllowed, NotFound
-from emulator.api.kinds import KINDS, NAMESPACE, Kind, kind_by_plural
+from emulator.api.kinds import NAMESPACE, SERVED, Kind, kind_by_plural
 
 COLLECTION_VERBS = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
 OBJECT_VERBS = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
@@ -67,7 +67,7 @@ def target_of(method: str, raw_path: str, *, watch: bool = False) -> Target:
     if not rest or len(rest) == 1:
         return _discovery(segments, legacy, group, rest)
     version, rest = rest[0], rest[1:]
-    if not any(kind.group == group and kind.version == version for kind in KINDS):
+    if not any(kind.group == group and kind.version == version for kind in SERVED):
         return OtherRequest(segments)
     return _resource(method, group, version, rest, watch)
 
@@ -76,11 +76,11 @@ def _discovery(segments: tuple[str, ...], legacy: bool, group: str, rest: tuple[
     if legacy:
         if not rest:
             return DiscoveryRequest(True)
-        known = any(kind.group == "" and kind.version == rest[0] for kind in KINDS)
+        known = any(kind.group == "" and kind.version == rest[0] for kind in SERVED)
         return DiscoveryRequest(True, "", rest[0]) if known else OtherRequest(segments)
     if not group:
         return DiscoveryRequest(False) if len(segments) == 1 else OtherRequest(segments)
-    versions = {kind.version for kind in KINDS if kind.group == group}
+    versions = {kind.version for kind in SERVED if kind.group == group}
     if not versions or (rest and rest[0] not in versions):
         return OtherRequest(segments)
     return DiscoveryRequest(False, group, rest[0] if rest else None)

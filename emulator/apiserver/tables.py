@@ -16,6 +16,7 @@ from emulator.api.kinds import Kind
 from emulator.api.meta import JsonObject
 from emulator.apiserver import columns_core, columns_networking, columns_pod, columns_rbac, columns_service
 from emulator.apiserver.cells import AGE, NAME, Column, age, human_duration
+from emulator.registry.conversion.shapes import stored_shape
 
 __all__ = ["Row", "columns", "human_duration", "row"]
 
@@ -36,7 +37,8 @@ def columns(kind: Kind) -> list[JsonObject]:
 
 
 def row(kind: Kind, object: JsonObject, *, at: datetime) -> Row:
-    """One object's row; `at` is the time that ages are counted to."""
+    """One object's row, the same in every shape of its kind; `at` is the time that ages are counted to."""
+    object = stored_shape(kind, object)
     _, cells = _TABLES.get(kind.resource, _PLAIN)
     conditions = columns_pod.conditions(object) if kind.resource == kinds.POD.resource else []
     return Row(cells(object, at), conditions)

@@ -44,6 +44,7 @@ def _exists(owner: dict[str, Any], object: JsonObject, view: View) -> bool:
     kind = kind_by_name(owner["apiVersion"], owner["kind"])
     if kind is None:
         return True
+    kind = kind.stored
     found = view.get(kind, owner["name"], object["metadata"].get("namespace", "") if kind.namespaced else "")
     return found is not None and found["metadata"]["uid"] == owner["uid"]
 
@@ -107,7 +108,8 @@ def _keys(change: Change, view: View) -> Iterable[ObjectKey]:
         concerned = metadata.get("ownerReferences") or metadata.get("deletionTimestamp")
         found = [_key(change.kind, change.object)] if concerned else []
     for owner in metadata.get("ownerReferences") or ():
-        kind = kind_by_name(owner["apiVersion"], owner["kind"])
+        named = kind_by_name(owner["apiVersion"], owner["kind"])
+        kind = named.stored if named else None
         held = view.get(kind, owner["name"], metadata.get("namespace", "") if kind.namespaced else "") if kind else None
         if kind is not None and held is not None and is_terminating(held):
             found.append(_key(kind, held))

@@ -15,12 +15,13 @@ from emulator.api.meta import JsonObject
 from emulator.api.names import dns1123_subdomain, validate_metadata
 from emulator.api.patch import json_patch, merge_patch, strategic_merge_patch
 from emulator.api.schema import decode
+from emulator.registry.conversion.shapes import from_storage, to_storage
 from emulator.registry.options import WriteOptions
 from emulator.registry.strategy import Strategy
 
 
 def decoded(kind: Kind, object: JsonObject, options: WriteOptions) -> tuple[JsonObject, list[str]]:
-    """A private copy with the kind's types, and warnings. Raises BadRequest."""
+    """A private copy with the kind's types, in the stored shape, and warnings. Raises BadRequest."""
     own, unknown = _typed(kind, object)
     problems = [*options.duplicates, *unknown]
     if problems and options.field_validation == "Strict":
@@ -31,8 +32,11 @@ def decoded(kind: Kind, object: JsonObject, options: WriteOptions) -> tuple[Json
 def patched(
     kind: Kind, old: JsonObject, patch: Any, patch_type: str, options: WriteOptions
 ) -> tuple[JsonObject, list[str]]:
-    """A private copy of `old` with the patch applied, and warnings. Raises BadRequest, Invalid."""
-    document = _apply(kind, old, patch, patch_type)
+    """A private copy of `old` with the patch applied to it as `kind` shows it, in the stored shape, and warnings.
+
+    Raises BadRequest, Invalid.
+    """
+    document = _apply(kind, from_storage(kind, old), patch, patch_type)
     try:
         own, unknown = _typed(kind, document)
     except BadRequest as error:
@@ -55,7 +59,7 @@ def validation_errors(strategy: Strategy, object: JsonObject) -> list[FieldError
 def _typed(kind: Kind, object: JsonObject) -> tuple[JsonObject, list[str]]:
     found = decode(kind, object)
     found.object.setdefault("metadata", {})
-    return found.object, found.unknown
+    return to_storage(kind, found.object), found.unknown
 
 
 def _apply(kind: Kind, old: JsonObject, patch: Any, patch_type: str) -> JsonObject:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from emulator.api.errors import MethodNotAllowed
-from emulator.api.kinds import KINDS
+from emulator.api.kinds import SERVED
 from emulator.apiserver import discovery, openapi
 from emulator.apiserver.io.respond import NOT_FOUND_TEXT, dumps, object_response, raw_json_response, text_response
 from emulator.apiserver.negotiation import aggregated_content_type, discovery_version, form_of
@@ -38,14 +38,14 @@ class Documents:
         if target.group is None:
             version = discovery_version(accept)
             if version:
-                body = discovery.aggregated(KINDS, core=target.legacy, version=version)
+                body = discovery.aggregated(SERVED, core=target.legacy, version=version)
                 return raw_json_response(dumps(body), aggregated_content_type(version))
             if target.legacy:
-                return object_response(discovery.core_versions(KINDS, self._address()), form=form_of(accept))
-            return object_response(discovery.group_list(KINDS), form=form_of(accept))
+                return object_response(discovery.core_versions(SERVED, self._address()), form=form_of(accept))
+            return object_response(discovery.group_list(SERVED), form=form_of(accept))
         if target.version is None:
-            return object_response(discovery.group(KINDS, target.group), form=form_of(accept))
-        return object_response(discovery.resource_list(KINDS, target.group, target.version), form=form_of(accept))
+            return object_response(discovery.group(SERVED, target.group), form=form_of(accept))
+        return object_response(discovery.resource_list(SERVED, target.group, target.version), form=form_of(accept))
 
     def other(self, method: str, target: OtherRequest, accept: str) -> web.Response:
         first, *rest = target.segments
@@ -57,7 +57,7 @@ class Documents:
             return object_response(self._version)
         if target.path == "/":
             _only_reads(method)
-            return object_response(discovery.paths(KINDS, ROOT_PATHS))
+            return object_response(discovery.paths(SERVED, ROOT_PATHS))
         if target.segments[:2] == ("openapi", "v3"):
             _only_reads(method)
             return _openapi(target.segments[2:])
@@ -75,12 +75,12 @@ class Documents:
 
 def _openapi(rest: tuple[str, ...]) -> web.Response:
     if not rest:
-        return object_response(openapi.index(KINDS))
+        return object_response(openapi.index(SERVED))
     legacy = rest[0] == "api" and len(rest) == 2
     group, version = (
         ("", rest[1]) if legacy else (rest[1], rest[2]) if rest[0] == "apis" and len(rest) == 3 else ("", "")
     )
-    if not any(kind.group == group and kind.version == version for kind in KINDS):
+    if not any(kind.group == group and kind.version == version for kind in SERVED):
         return text_response(NOT_FOUND_TEXT, status=404)
     return raw_json_response(openapi.document(group, version))
 

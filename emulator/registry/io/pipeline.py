@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +22,13 @@ from emulator.io.clock import randrange, utc_now
 from emulator.registry import service_allocation
 from emulator.registry.admission import SYSTEM_NAMESPACES, admit_create, admit_delete
 from emulator.registry.allocation import Allocators, Operation
+from emulator.registry.conversion.shapes import (
+    from_storage,
+    shown_event,
+    shown_listing,
+    shown_written,
+    stored_selector,
+)
 from emulator.registry.decoding import decoded, patched, validation_errors
 from emulator.registry.deletion import Deletion, goes_with_update, plan_deletion, plan_namespace_deletion
 from emulator.registry.io.reader import Reader
@@ -87,7 +95,7 @@ class Registry:
 
     async def get(self, kind: Kind, name: str, namespace: str = "") -> JsonObject:
         await self.start()
-        return await self._reader.get(kind, name, namespace)
+        return from_storage(kind, await self._reader.get(kind, name, namespace))
 
     async def list(
         self,
@@ -103,16 +111,17 @@ class Registry:
     ) -> Listing:
         """namespace "" lists all namespaces."""
         await self.start()
-        return await self._reader.list(
+        listing = await self._reader.list(
             strategy_of(kind),
             namespace,
             label_selector=label_selector,
-            field_selector=field_selector,
+            field_selector=stored_selector(kind, field_selector),
             limit=limit,
             continue_token=continue_token,
             resource_version=resource_version,
             resource_version_match=resource_version_match,
         )
+        return shown_listing(kind, listing)
 
     @asynccontextmanager
     async def watch(
@@ -137,12 +146,12 @@ class Registry:
             namespace,
             resource_version=resource_version,
             label_selector=label_selector,
-            field_selector=field_selector,
+            field_selector=stored_selector(kind, field_selector),
             allow_bookmarks=allow_bookmarks,
             send_initial_events=send_initial_events,
             timeout_seconds=timeout_seconds,
         ) as events:
-            yield events
+            yield events if kind.storage is None else (shown_event(kind, event) async for event in events)
 
     # -- writes ------------------------------------------------------------------------------------------------
 
@@ -152,7 +161,7 @@ class Registry:
         await self._turn()
         own, warnings = decoded(kind, object, options)
         ensure_namespace(kind, own["metadata"], namespace)
-        return await self._create(strategy_of(kind), own, warnings, options)
+        return shown_written(kind, await self._create(strategy_of(kind), own, warnings, options, kind))
 
     async def update(
         self,
@@ -175,14 +184,16 @@ class Registry:
             key = key_in(metadata.get("namespace", ""), name)
             old = await self._store.get(kind.resource, key)
             if old is None:
-                return await self._create_on_update(strategy, own, warnings, subresource, options)
+                made = await self._create_on_update(strategy, own, warnings, subresource, options, kind)
+                return shown_written(kind, made)
             sent = metadata.get("resourceVersion")
             if sent and sent != version_of(old):
                 raise Conflict.of(kind.resource, name)
             try:
-                return await self._replace(strategy, key, own, old, subresource, warnings, options)
+                written = await self._replace(strategy, key, own, old, subresource, warnings, options, kind)
             except Superseded:
                 continue
+            return shown_written(kind, written)
         raise Conflict.of(kind.resource, name)
 
     async def patch(
@@ -211,9 +222,10 @@ class Registry:
             if metadata.get("resourceVersion", version_of(old)) != version_of(old):
                 raise Conflict.of(kind.resource, name)
             try:
-                return await self._replace(strategy, key, own, old, subresource, warnings, options)
+                written = await self._replace(strategy, key, own, old, subresource, warnings, options, kind)
             except Superseded:
                 continue
+            return shown_written(kind, written)
         raise Conflict.of(kind.resource, name)
 
     async def delete(
@@ -231,11 +243,12 @@ class Registry:
             planner = plan_namespace_deletion if kind.resource == NAMESPACE.resource else plan_deletion
             plan = planner(strategy, json_copy(old), options, at=self._clock())
             if options.dry_run:
-                return Deleted(plan.mark or old, plan.remove, strategy.returns_deleted_object)
+                return Deleted(from_storage(kind, plan.mark or old), plan.remove, strategy.returns_deleted_object)
             try:
-                return await self._carry_out(strategy, key, old, plan)
+                deleted = await self._carry_out(strategy, key, old, plan)
             except Superseded:
                 continue
+            return replace(deleted, object=from_storage(kind, deleted.object))
         raise Conflict.of(kind.resource, name)
 
     async def delete_collection(
@@ -274,7 +287,7 @@ class Registry:
         for name in SYSTEM_NAMESPACES:
             if await self._store.get(NAMESPACE.resource, name) is None:
                 own, warnings = decoded(NAMESPACE, {"metadata": {"name": name}}, DEFAULT_WRITE)
-                await self._create(strategy_of(NAMESPACE), own, warnings, DEFAULT_WRITE)
+                await self._create(strategy_of(NAMESPACE), own, warnings, DEFAULT_WRITE, NAMESPACE)
         self._started = True
 
     async def _turn(self) -> None:
@@ -285,9 +298,12 @@ class Registry:
         if self._writes % WRITES_PER_TURN == 0:
             await asyncio.sleep(0)
 
-    async def _create(self, strategy: Strategy, object: JsonObject, warnings: Texts, options: WriteOptions) -> Written:
+    async def _create(
+        self, strategy: Strategy, object: JsonObject, warnings: Texts, options: WriteOptions, shape: Kind
+    ) -> Written:
+        """shape: the kind the client speaks of it as."""
         kind, at = strategy.kind, self._clock()
-        context = Context(self.config, at)
+        context = Context(self.config, at, api_version=shape.api_version)
         metadata = object["metadata"]
         generated = bool(metadata.get("generateName")) and not metadata.get("name")
         strategy.default(object, context)
@@ -296,7 +312,9 @@ class Registry:
         if kind.namespaced:
             admit_create(kind, object, await self._store.get(NAMESPACE.resource, metadata.get("namespace", "")))
         if strategy.admission_kinds:
-            shown = {other.resource: (await self._store.values(other.resource))[0] for other in strategy.admission_kinds}
+            shown = {
+                other.resource: (await self._store.values(other.resource))[0] for other in strategy.admission_kinds
+            }
             strategy.admit_create(object, shown, context)
         self._validate(strategy, object, None, context)
         warnings = [*warnings, *strategy.warnings(object, None, context)]
@@ -332,7 +350,13 @@ class Registry:
         raise AlreadyExists.of(kind.resource, taken)
 
     async def _create_on_update(
-        self, strategy: Strategy, object: JsonObject, warnings: Texts, subresource: str, options: WriteOptions
+        self,
+        strategy: Strategy,
+        object: JsonObject,
+        warnings: Texts,
+        subresource: str,
+        options: WriteOptions,
+        shape: Kind,
     ) -> Written:
         kind, metadata = strategy.kind, object["metadata"]
         if subresource or not strategy.create_on_update:
@@ -340,7 +364,7 @@ class Registry:
         if metadata.get("uid"):
             raise uid_conflict(kind, metadata["name"], metadata["uid"], "")
         metadata.pop("resourceVersion", None)
-        return await self._create(strategy, object, warnings, options)
+        return await self._create(strategy, object, warnings, options, shape)
 
     async def _replace(
         self,
@@ -351,10 +375,11 @@ class Registry:
         subresource: str,
         warnings: Texts,
         options: WriteOptions,
+        shape: Kind,
     ) -> Written:
         """Raises Superseded when the object changed after `old` was read."""
         kind = strategy.kind
-        context = Context(self.config, self._clock(), subresource, is_update=True)
+        context = Context(self.config, self._clock(), subresource, True, shape.api_version)
         keep_identity(kind, object, old)
         strategy.default(object, context)
         separate_status(kind, object, old, subresource)
