@@ -9,17 +9,33 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from emulator.api.kinds import KINDS
-from emulator.registry.kinds import configuration, core, endpoints, ingress, networkpolicy, pod, service
+from emulator.registry.kinds import (
+    configuration,
+    core,
+    daemonset,
+    deployment,
+    endpoints,
+    ingress,
+    networkpolicy,
+    pod,
+    replicaset,
+    service,
+    statefulset,
+)
 from emulator.registry.strategy import Strategy
 
 _OWN: tuple[Strategy, ...] = (
     *configuration.STRATEGIES,
     *core.STRATEGIES,
+    *daemonset.STRATEGIES,
+    *deployment.STRATEGIES,
     *endpoints.STRATEGIES,
     *ingress.STRATEGIES,
     *networkpolicy.STRATEGIES,
     *pod.STRATEGIES,
+    *replicaset.STRATEGIES,
     *service.STRATEGIES,
+    *statefulset.STRATEGIES,
 )
 
 STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
