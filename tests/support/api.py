@@ -102,7 +102,7 @@ def kubectl_versions() -> dict[str, str]:
         folders.append(Path(main).resolve().parent)
     found: dict[str, str] = {}
     for folder in folders:
-        for path in sorted(folder.glob("kubectl.1.*")) if folder.is_dir() else ():
+        for path in sorted(folder.glob("kubectl.1.*")) if os.access(folder, os.R_OK | os.X_OK) else ():
             found.setdefault(path.name.removeprefix("kubectl."), str(path))
     usable = {version: path for version, path in found.items() if version in WANTED_VERSIONS}
     if not usable and main:
