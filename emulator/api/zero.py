@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from emulator.api.fields import Message, Table, message_of, table
+from emulator.api.fields import Message, Table, message_of, table_of
 from emulator.api.kinds import Kind
 from emulator.api.meta import JsonObject
 
@@ -39,7 +39,7 @@ NULL_LISTS = frozenset((("EndpointSlice", "endpoints"), ("EndpointSlice", "ports
 @cache
 def zero_object(kind: Kind) -> JsonObject:
     """Shared: never change it."""
-    return {"metadata": {}, **_zero(message_of(kind), table(kind.group))}
+    return {"metadata": {}, **_zero(message_of(kind), table_of(kind))}
 
 
 def _zero(message: Message, types: Table) -> JsonObject:

@@ -12,6 +12,7 @@ from emulator.api import protobuf, schema
 from emulator.api.errors import BadRequest
 from emulator.api.kinds import Kind, kind_by_name
 from emulator.api.meta import JsonObject
+from emulator.api.yamlbody import load_yaml
 from emulator.apiserver.negotiation import PROTOBUF
 
 SUMMARY_BYTES = 30
@@ -46,11 +47,29 @@ def decode_object(kind: Kind, type: str, raw: bytes) -> Body:
 
 def decode_patch(type: str, raw: bytes) -> tuple[Any, tuple[str, ...]]:
     """The patch document, a list of operations for `json`, and fields that came twice. Raises BadRequest."""
+    if type == "apply":
+        return _decode_configuration(raw)
     try:
         patch, duplicates = schema.loads(raw)
     except BadRequest as error:
         raise BadRequest(f"error decoding patch: {error.message}") from error
     return patch, tuple(duplicates)
+
+
+def _decode_configuration(raw: bytes) -> tuple[JsonObject, tuple[str, ...]]:
+    """The applied configuration of a server-side apply, YAML or JSON."""
+    try:
+        config, duplicates = load_yaml(raw)
+    except BadRequest as error:
+        raise BadRequest(f"error decoding YAML: {error.message}") from error
+    if config is None:
+        return {}, ()
+    if not isinstance(config, dict):
+        sent = "array" if isinstance(config, list) else "string" if isinstance(config, str) else "number"
+        sent = "bool" if isinstance(config, bool) else sent
+        why = f"json: cannot unmarshal {sent} into Go value of type map[string]interface {{}}"
+        raise BadRequest(f"error decoding YAML: error unmarshaling JSON: while decoding JSON: {why}")
+    return config, tuple(duplicates)
 
 
 def decode_delete_options(type: str, raw: bytes) -> JsonObject:

@@ -19,8 +19,9 @@ PATCH_TYPES: dict[str, str] = {
     "application/json-patch+json": "json",
     "application/merge-patch+json": "merge",
     "application/strategic-merge-patch+json": "strategic",
+    "application/apply-patch+yaml": "apply",
 }
-"""What PATCH takes. application/apply-patch+yaml joins with server-side apply; until then it is refused by name."""
+"""What PATCH takes; application/apply-patch+cbor is behind a feature gate upstream and refused."""
 
 Shape = Literal["", "Table", "PartialObjectMetadata", "PartialObjectMetadataList"]
 SHAPES: tuple[Shape, ...] = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
@@ -130,7 +131,7 @@ def body_type(content_type: str) -> str:
 
 
 def patch_type(content_type: str) -> str:
-    """`json`, `merge` or `strategic`. Raises UnsupportedMediaType, also for a missing header."""
+    """`json`, `merge`, `strategic` or `apply`. Raises UnsupportedMediaType, also for a missing header."""
     try:
         return PATCH_TYPES[media_type(content_type)]
     except KeyError:

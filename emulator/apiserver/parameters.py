@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from emulator.api.errors import BadRequest, FieldError, Invalid, forbidden_field, invalid, not_supported
+from emulator.api.errors import (
+    BadRequest,
+    FieldError,
+    Invalid,
+    forbidden_field,
+    invalid,
+    not_supported,
+    required,
+    too_long,
+)
 from emulator.api.meta import JsonObject
 
 FIELD_VALIDATIONS = ("", "Ignore", "Strict", "Warn")
@@ -41,6 +50,7 @@ class WriteParameters:
     dry_run: bool = False
     field_manager: str = ""
     field_validation: str = "Warn"
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,24 +136,47 @@ def _watch_errors(options: ListParameters) -> list[FieldError]:
     return []
 
 
-def write_parameters(query: Query, options_kind: str, *, user_agent: str = "") -> WriteParameters:
-    """options_kind: `CreateOptions`, `UpdateOptions` or `PatchOptions`, for error texts.
+def write_parameters(query: Query, options_kind: str, *, user_agent: str = "", apply: bool = False) -> WriteParameters:
+    """options_kind: `CreateOptions`, `UpdateOptions` or `PatchOptions`, for error texts; apply: a server-side apply.
 
-    Without fieldManager the manager is the User-Agent up to its first slash, as upstream.
+    Without fieldManager the manager is the User-Agent up to its first slash, as upstream; an apply must have one.
     """
-    errors = _dry_run_errors(query.get("dryRun", ()))
     validation, manager = text(query, "fieldValidation"), text(query, "fieldManager")
-    if len(manager) > MAX_FIELD_MANAGER:
-        detail = f"may not be more than {MAX_FIELD_MANAGER} bytes"
-        errors.append(FieldError("fieldManager", "FieldValueTooLong", f"Too long: {detail}"))
-    if any(not character.isprintable() for character in manager):
-        errors.append(invalid("fieldManager", manager, "should only contain printable characters"))
+    errors: list[FieldError] = []
+    if apply and not manager:
+        errors.append(required("fieldManager", "is required for apply patch"))
+    if not apply and options_kind == "PatchOptions" and "force" in query:
+        errors.append(forbidden_field("force", "may not be specified for non-apply patch"))
+    errors += _field_manager_errors(manager) + _dry_run_errors(query.get("dryRun", ()))
     if validation not in FIELD_VALIDATIONS:
         errors.append(not_supported("fieldValidation", validation, FIELD_VALIDATIONS))
     _refuse(options_kind, errors)
     dry_run = bool(query.get("dryRun"))
-    manager = manager or user_agent.partition("/")[0][:MAX_FIELD_MANAGER]
-    return WriteParameters(dry_run, manager, validation or "Warn")
+    return WriteParameters(dry_run, manager or _manager_of(user_agent), validation or "Warn", flag(query, "force"))
+
+
+def _field_manager_errors(manager: str) -> list[FieldError]:
+    errors: list[FieldError] = []
+    if len(manager.encode()) > MAX_FIELD_MANAGER:
+        errors.append(too_long("fieldManager", MAX_FIELD_MANAGER))
+    position = 0
+    for character in manager:
+        if not character.isprintable():
+            text = f"invalid character U+{ord(character):04X} (at position {position})"
+            errors.append(invalid("fieldManager", manager, text))
+        position += len(character.encode())
+    return errors
+
+
+def _manager_of(user_agent: str) -> str:
+    """The program's name: what stands before the first slash, as much of it as is printable and fits."""
+    name, size = "", 0
+    for character in user_agent.partition("/")[0]:
+        size += len(character.encode()) if character.isprintable() else 0
+        if size > MAX_FIELD_MANAGER:
+            break
+        name += character if character.isprintable() else ""
+    return name
 
 
 def delete_parameters(query: Query, body: JsonObject | None) -> DeleteParameters:

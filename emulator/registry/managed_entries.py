@@ -179,3 +179,14 @@ def conflict_error(conflicts: list[tuple[ManagerKey, Path]]) -> ApplyConflict:
             lines += [f"- {path_text(path)}" for other, path in ordered if other == key]
         text = f"{len(ordered)} conflicts: " + "\n".join(lines)
     return ApplyConflict(f"Apply failed with {text}", details={"causes": causes})
+
+
+def same_but_times(entries: Any, before: Any) -> bool:
+    """Whether two managedFields differ in nothing but times."""
+    if not entries or not before or len(entries) != len(before):
+        return False
+    return all(_timeless(a) == _timeless(b) for a, b in zip(entries, before, strict=True))
+
+
+def _timeless(entry: Mapping[str, Any]) -> JsonObject:
+    return {name: value for name, value in entry.items() if name != "time"}

@@ -298,14 +298,3 @@ def last_applied_text(config: JsonObject) -> str:
         metadata["annotations"] = others
     text = json.dumps({**config, "metadata": metadata}, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026") + "\n"
-
-
-def same_but_times(entries: Any, before: Any) -> bool:
-    """Whether two managedFields differ in nothing but times."""
-    if not entries or not before or len(entries) != len(before):
-        return False
-    return all(_timeless(a) == _timeless(b) for a, b in zip(entries, before, strict=True))
-
-
-def _timeless(entry: Mapping[str, Any]) -> JsonObject:
-    return {name: value for name, value in entry.items() if name != "time"}

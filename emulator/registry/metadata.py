@@ -13,6 +13,7 @@ from typing import Any
 from emulator.api.errors import ApiError, BadRequest, Conflict, FieldError, forbidden_field, invalid
 from emulator.api.kinds import Kind
 from emulator.api.meta import JsonObject, format_time
+from emulator.registry.managed_entries import same_but_times
 
 NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: no words by accident (rand.String)
 SUFFIX_LENGTH = 5
@@ -171,11 +172,14 @@ def _spec_differs(object: JsonObject, old: JsonObject, key: str) -> bool:
 
 
 def is_unchanged(object: JsonObject, old: JsonObject) -> bool:
-    """Whether a write would store what is stored already; resourceVersion aside."""
+    """Whether a write would store what is stored already; resourceVersion and managers' times aside."""
     metadata, before = object["metadata"], old["metadata"]
     if metadata.get("resourceVersion") != before["resourceVersion"]:
         metadata = {**metadata, "resourceVersion": before["resourceVersion"]}
         object = {**object, "metadata": metadata}
+    entries, entries_before = metadata.get("managedFields"), before.get("managedFields")
+    if entries != entries_before and same_but_times(entries, entries_before):
+        object = {**object, "metadata": {**metadata, "managedFields": entries_before}}
     return object == old
 
 

@@ -20,6 +20,8 @@ class WriteOptions:
     user: str = ""
     duplicates: tuple[str, ...] = ()
     """What the reader of the body found (`duplicate field "x"`); treated like unknown fields."""
+    force: bool = False
+    """Of a server-side apply: take what others own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cache
 
-from emulator.api.fields import Field, Message, Table, message_of, table
+from emulator.api.fields import Field, Message, Table, message_of, table_of
 from emulator.api.kinds import Kind
 
 
@@ -59,7 +59,7 @@ _SCALARS: dict[str, Shape] = {
 
 @cache
 def shape_of(kind: Kind) -> MapOf:
-    return _Shapes(table(kind.group)).of(message_of(kind), atomic=False)
+    return _Shapes(table_of(kind)).of(message_of(kind), atomic=False)
 
 
 class _Shapes:

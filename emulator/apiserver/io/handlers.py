@@ -149,7 +149,7 @@ class Handlers:
 
     async def _patch(self, call: Call) -> web.Response:
         type = patch_type(call.request.headers.get("Content-Type", ""))
-        target, options = call.target, self._write_options(call, "PatchOptions")
+        target, options = call.target, self._write_options(call, "PatchOptions", apply=type == "apply")
         patch, duplicates = decode_patch(type, await read_body(call.request))
         options = replace(options, duplicates=duplicates)
         written = await self._registry.patch(
@@ -183,10 +183,10 @@ class Handlers:
         type = body_type(call.request.headers.get("Content-Type", ""))
         return decode_object(call.target.kind, type, await read_body(call.request))
 
-    def _write_options(self, call: Call, options_kind: str) -> WriteOptions:
+    def _write_options(self, call: Call, options_kind: str, *, apply: bool = False) -> WriteOptions:
         user_agent = call.request.headers.get("User-Agent", "")
-        found = write_parameters(call.query, options_kind, user_agent=user_agent)
-        return WriteOptions(found.dry_run, found.field_manager, found.field_validation, call.user)
+        found = write_parameters(call.query, options_kind, user_agent=user_agent, apply=apply)
+        return WriteOptions(found.dry_run, found.field_manager, found.field_validation, call.user, force=found.force)
 
     async def _delete_options(self, call: Call) -> DeleteOptions:
         raw = await read_body(call.request)

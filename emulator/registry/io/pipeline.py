@@ -22,6 +22,7 @@ from emulator.io.clock import randrange, utc_now
 from emulator.registry import service_allocation
 from emulator.registry.admission import SYSTEM_NAMESPACES, admit_create, admit_delete
 from emulator.registry.allocation import Allocators, Operation
+from emulator.registry.applying import configuration_in_storage, configured
 from emulator.registry.conversion.shapes import (
     from_storage,
     shown_event,
@@ -33,6 +34,7 @@ from emulator.registry.decoding import decoded, patched, validation_errors
 from emulator.registry.deletion import Deletion, goes_with_update, plan_deletion, plan_namespace_deletion
 from emulator.registry.io.reader import Reader
 from emulator.registry.jsoncopy import json_copy
+from emulator.registry.managedfields import Entries, updated
 from emulator.registry.metadata import (
     bump_generation,
     ensure_name,
@@ -207,10 +209,14 @@ class Registry:
         subresource: str = "",
         options: WriteOptions = DEFAULT_WRITE,
     ) -> Written:
-        """patch_type: json, merge or strategic. Applied to the present object, again when that changes meanwhile."""
+        """patch_type: json, merge, strategic or apply (which also creates); tried again when the object changes meanwhile."""
         await self._turn()
         strategy = strategy_of(kind)
         key = key_in(namespace if kind.namespaced else "", name)
+        if patch_type == "apply":
+            return shown_written(
+                kind, await self._apply(strategy, key, name, namespace, patch, subresource, options, kind)
+            )
         for _ in range(ATTEMPTS):
             old = await self._store.get(kind.resource, key)
             if old is None:
@@ -298,16 +304,60 @@ class Registry:
         if self._writes % WRITES_PER_TURN == 0:
             await asyncio.sleep(0)
 
-    async def _create(
-        self, strategy: Strategy, object: JsonObject, warnings: Texts, options: WriteOptions, shape: Kind
+    async def _apply(
+        self,
+        strategy: Strategy,
+        key: str,
+        name: str,
+        namespace: str,
+        config: Any,
+        subresource: str,
+        options: WriteOptions,
+        shape: Kind,
     ) -> Written:
-        """shape: the kind the client speaks of it as."""
+        kind = strategy.kind
+        config = configuration_in_storage(shape, config)
+        for _ in range(ATTEMPTS):
+            old = await self._store.get(kind.resource, key)
+            found = configured(kind, old, config, options, subresource=subresource, at=self._clock())
+            object, entries, warnings = found.object, found.entries, found.warnings
+            ensure_namespace(kind, object["metadata"], namespace)
+            ensure_name(object["metadata"], name)
+            if old is not None and object["metadata"].get("resourceVersion", version_of(old)) != version_of(old):
+                raise Conflict.of(kind.resource, name)
+            try:
+                if old is not None:
+                    return await self._replace(
+                        strategy, key, object, old, subresource, warnings, options, shape, entries
+                    )
+                if subresource:
+                    raise NotFound.of(kind.resource, name)
+                object["metadata"].pop("resourceVersion", None)
+                return await self._create(strategy, object, warnings, options, shape, entries)
+            except (Superseded, AlreadyExists):
+                continue
+        raise Conflict.of(kind.resource, name)
+
+    async def _create(
+        self,
+        strategy: Strategy,
+        object: JsonObject,
+        warnings: Texts,
+        options: WriteOptions,
+        shape: Kind,
+        entries: Entries | None = None,
+    ) -> Written:
+        """shape: the kind the client speaks of it as; entries: its managedFields if they are known already."""
         kind, at = strategy.kind, self._clock()
         context = Context(self.config, at, api_version=shape.api_version)
         metadata = object["metadata"]
         generated = bool(metadata.get("generateName")) and not metadata.get("name")
+        sent = metadata.get("managedFields")
         strategy.default(object, context)
         fill_create(kind, object, at=at, rng=self._rng, generation=strategy.has_generation)
+        if entries is None:
+            entries = updated(kind, None, object, sent, manager=options.field_manager, at=at)
+        metadata["managedFields"] = entries
         strategy.prepare_create(object, context)
         if kind.namespaced:
             admit_create(kind, object, await self._store.get(NAMESPACE.resource, metadata.get("namespace", "")))
@@ -376,12 +426,19 @@ class Registry:
         warnings: Texts,
         options: WriteOptions,
         shape: Kind,
+        entries: Entries | None = None,
     ) -> Written:
-        """Raises Superseded when the object changed after `old` was read."""
-        kind = strategy.kind
-        context = Context(self.config, self._clock(), subresource, True, shape.api_version)
+        """Raises Superseded when the object changed after `old` was read. entries: as of `_create`."""
+        kind, at = strategy.kind, self._clock()
+        context = Context(self.config, at, subresource, True, shape.api_version)
+        sent = object["metadata"].get("managedFields")
         keep_identity(kind, object, old)
         strategy.default(object, context)
+        if entries is None:
+            manager = options.field_manager
+            entries = updated(kind, old, object, sent, manager=manager, subresource=subresource, at=at)
+        if entries:
+            object["metadata"]["managedFields"] = entries
         separate_status(kind, object, old, subresource)
         strategy.prepare_update(object, old, context)
         if strategy.has_generation and not subresource:

@@ -83,5 +83,6 @@ def test_patch_types() -> None:
     with pytest.raises(UnsupportedMediaType) as caught:
         patch_type("application/json")
     assert caught.value.message.endswith(
-        "include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json"
+        "include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, "
+        "application/apply-patch+yaml"
     )

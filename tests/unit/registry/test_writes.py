@@ -45,7 +45,8 @@ async def test_what_the_server_owns_is_not_taken_from_the_client() -> None:
     }
     made = (await registry.create(CONFIG_MAP, sent, "default")).object["metadata"]
     assert made["uid"] != "mine"
-    assert set(made) == {"name", "namespace", "uid", "creationTimestamp", "resourceVersion"}
+    assert set(made) == {"name", "namespace", "uid", "creationTimestamp", "resourceVersion", "managedFields"}
+    assert [entry["manager"] for entry in made["managedFields"]] == ["unknown"]
 
 
 async def test_a_name_is_made_up_and_made_up_again_when_taken() -> None:
