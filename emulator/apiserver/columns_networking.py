@@ -28,7 +28,7 @@ INGRESS_CLASS = (
 )
 NETWORK_POLICY = (NAME, Column("Pod-Selector", "The Pods it is for."), AGE)
 SERVICE_CIDR = (NAME, Column("CIDRs", "The ranges Services get their addresses from."), AGE)
-IP_ADDRESS = (NAME, Column("ParentRef", "The object that has the address."), AGE)
+IP_ADDRESS = (NAME, Column("ParentRef", "The object that has the address."))
 LEASE = (NAME, Column("Holder", "Who has it."), AGE)
 
 
@@ -81,7 +81,7 @@ def service_cidr_cells(service_cidr: JsonObject, at: datetime) -> list[Any]:
 
 
 def ip_address_cells(address: JsonObject, at: datetime) -> list[Any]:
-    return [name_of(address), _parent(address), age(address, at)]
+    return [name_of(address), _parent(address)]
 
 
 def _parent(address: JsonObject) -> str:

@@ -1,6 +1,6 @@
-"""Tables of the access control kinds: roles and bindings.
+"""Tables of the access control kinds that have columns of their own: bindings.
 
-Source: pkg/printers/internalversion/printers.go (printRole, printRoleBinding, ...).
+Source: pkg/printers/internalversion/printers.go (printRoleBinding, printClusterRoleBinding).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Any
 from emulator.api.meta import JsonObject
 from emulator.apiserver.cells import AGE, NAME, Column, age, name_of
 
-ROLE = (NAME, Column("Created At", "When it was created."))
 ROLE_BINDING = (
     NAME,
     Column("Role", "What it allows."),
@@ -20,10 +19,6 @@ ROLE_BINDING = (
     Column("Groups", "The groups it allows that.", wide=True),
     Column("ServiceAccounts", "The ServiceAccounts it allows that.", wide=True),
 )
-
-
-def role_cells(role: JsonObject, at: datetime) -> list[Any]:
-    return [name_of(role), role["metadata"].get("creationTimestamp", "")]
 
 
 def role_binding_cells(binding: JsonObject, at: datetime) -> list[Any]:

@@ -14,7 +14,14 @@ from typing import Any, NamedTuple
 from emulator.api import kinds
 from emulator.api.kinds import Kind
 from emulator.api.meta import JsonObject
-from emulator.apiserver import columns_core, columns_networking, columns_pod, columns_rbac, columns_service
+from emulator.apiserver import (
+    columns_core,
+    columns_networking,
+    columns_pod,
+    columns_rbac,
+    columns_service,
+    columns_storage,
+)
 from emulator.apiserver.cells import AGE, NAME, Column, age, human_duration
 from emulator.registry.conversion.shapes import stored_shape
 
@@ -50,6 +57,17 @@ def _plain_cells(object: JsonObject, at: datetime) -> list[Any]:
 
 _PLAIN: tuple[tuple[Column, ...], Cells] = ((NAME, AGE), _plain_cells)
 
+
+def _created_cells(object: JsonObject, at: datetime) -> list[Any]:
+    return [object["metadata"].get("name", ""), object["metadata"].get("creationTimestamp", "")]
+
+
+_CREATED: tuple[tuple[Column, ...], Cells] = (
+    (NAME, Column("Created At", "When it was created.", type="date")),
+    _created_cells,
+)
+"""What upstream prints for kinds it has no columns for."""
+
 _TABLES: Mapping[str, tuple[tuple[Column, ...], Cells]] = {
     kinds.SERVICE.resource: (columns_service.SERVICE, columns_service.service_cells),
     kinds.ENDPOINTS.resource: (columns_service.ENDPOINTS, columns_service.endpoints_cells),
@@ -66,8 +84,18 @@ _TABLES: Mapping[str, tuple[tuple[Column, ...], Cells]] = {
     kinds.SERVICE_CIDR.resource: (columns_networking.SERVICE_CIDR, columns_networking.service_cidr_cells),
     kinds.IP_ADDRESS.resource: (columns_networking.IP_ADDRESS, columns_networking.ip_address_cells),
     kinds.LEASE.resource: (columns_networking.LEASE, columns_networking.lease_cells),
-    kinds.ROLE.resource: (columns_rbac.ROLE, columns_rbac.role_cells),
-    kinds.CLUSTER_ROLE.resource: (columns_rbac.ROLE, columns_rbac.role_cells),
+    kinds.ROLE.resource: _CREATED,
+    kinds.CLUSTER_ROLE.resource: _CREATED,
+    kinds.LIMIT_RANGE.resource: _CREATED,
+    kinds.PERSISTENT_VOLUME.resource: (columns_storage.PERSISTENT_VOLUME, columns_storage.persistent_volume_cells),
+    kinds.PERSISTENT_VOLUME_CLAIM.resource: (
+        columns_storage.PERSISTENT_VOLUME_CLAIM,
+        columns_storage.persistent_volume_claim_cells,
+    ),
+    kinds.STORAGE_CLASS.resource: (columns_storage.STORAGE_CLASS, columns_storage.storage_class_cells),
+    kinds.RESOURCE_QUOTA.resource: (columns_storage.RESOURCE_QUOTA, columns_storage.resource_quota_cells),
+    kinds.PRIORITY_CLASS.resource: (columns_storage.PRIORITY_CLASS, columns_storage.priority_class_cells),
+    kinds.POD_TEMPLATE.resource: (columns_storage.POD_TEMPLATE, columns_storage.pod_template_cells),
     kinds.ROLE_BINDING.resource: (columns_rbac.ROLE_BINDING, columns_rbac.role_binding_cells),
     kinds.CLUSTER_ROLE_BINDING.resource: (columns_rbac.ROLE_BINDING, columns_rbac.role_binding_cells),
 }

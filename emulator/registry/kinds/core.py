@@ -1,6 +1,6 @@
-"""Namespace, Node, ConfigMap, Secret, ServiceAccount and Event: defaults, checks, field selectors.
+"""Namespace, Node and ServiceAccount: defaults, checks, field selectors.
 
-Source: pkg/apis/core/{v1/defaults.go,validation/validation.go,validation/events.go}, pkg/registry/core/*/strategy.go.
+Source: pkg/apis/core/{v1/defaults.go,validation/validation.go}, pkg/registry/core/*/strategy.go.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from emulator.api import names
-from emulator.api.errors import FieldError, duplicate, forbidden_field, invalid, required
-from emulator.api.kinds import EVENT, NAMESPACE, NODE, SERVICE_ACCOUNT
+from emulator.api.errors import FieldError, duplicate, forbidden_field, invalid
+from emulator.api.kinds import NAMESPACE, NODE, SERVICE_ACCOUNT
 from emulator.api.meta import JsonObject
 from emulator.registry.kinds import fields, quantities
 from emulator.registry.strategy import Context, Strategy
@@ -157,75 +157,6 @@ def node_labels(node: JsonObject) -> Mapping[str, str]:
     return {"spec.unschedulable": "true" if (node.get("spec") or {}).get("unschedulable") else "false"}
 
 
-def default_event(event: JsonObject, context: Context) -> None:
-    """The fields an Event always shows, however empty."""
-    for name in ("involvedObject", "source"):
-        event.setdefault(name, {})
-    for name in ("firstTimestamp", "lastTimestamp", "eventTime"):
-        event.setdefault(name, None)
-    event.setdefault("reportingComponent", "")
-    event.setdefault("reportingInstance", "")
-
-
-def validate_event(event: JsonObject, context: Context) -> list[FieldError]:
-    namespace = (event.get("metadata") or {}).get("namespace") or ""
-    of = (event.get("involvedObject") or {}).get("namespace") or ""
-    timed = bool(event.get("eventTime"))
-    elsewhere = ("", "default", "kube-system") if timed else ("", "default")
-    matches = (timed or namespace == of) if of else namespace in elsewhere
-    text = "does not match event.namespace"
-    errors = [] if matches else [invalid("involvedObject.namespace", of, text)]
-    return errors + (_timed_event_errors(event) if timed else [])
-
-
-def _timed_event_errors(event: JsonObject) -> list[FieldError]:
-    errors: list[FieldError] = []
-    controller = event.get("reportingComponent") or ""
-    if not controller:
-        errors.append(required("reportingController"))
-    errors += fields.qualified("reportingController", controller)
-    for name, limit in (("reportingInstance", 128), ("action", 128), ("reason", 128)):
-        value = event.get(name) or ""
-        if not value:
-            errors.append(required(name))
-        if len(value) > limit:
-            errors.append(invalid(name, "", f"can have at most {limit} characters"))
-    if len(event.get("message") or "") > 1024:
-        errors.append(invalid("message", "", "can have at most 1024 characters"))
-    return errors
-
-
-EVENT_LABELS = frozenset(
-    (
-        "involvedObject.kind",
-        "involvedObject.namespace",
-        "involvedObject.name",
-        "involvedObject.uid",
-        "involvedObject.apiVersion",
-        "involvedObject.resourceVersion",
-        "involvedObject.fieldPath",
-        "reason",
-        "reportingComponent",
-        "source",
-        "type",
-    )
-)
-
-
-def event_labels(event: JsonObject) -> Mapping[str, str]:
-    involved = event.get("involvedObject") or {}
-    component = event.get("reportingComponent") or ""
-    values = {
-        label: str(involved.get(label.partition(".")[2]) or "") for label in EVENT_LABELS if label.startswith("inv")
-    }
-    return values | {
-        "reason": event.get("reason") or "",
-        "reportingComponent": component,
-        "source": (event.get("source") or {}).get("component") or component,
-        "type": event.get("type") or "",
-    }
-
-
 def namespace_labels(namespace: JsonObject) -> Mapping[str, str]:
     return {"status.phase": (namespace.get("status") or {}).get("phase") or ""}
 
@@ -253,12 +184,4 @@ STRATEGIES: tuple[Strategy, ...] = (
         field_label_names=frozenset(("spec.unschedulable",)),
     ),
     Strategy(SERVICE_ACCOUNT, returns_deleted_object=True),
-    Strategy(
-        EVENT,
-        default=default_event,
-        validate=validate_event,
-        field_labels=event_labels,
-        field_label_names=EVENT_LABELS,
-        create_on_update=True,
-    ),
 )

@@ -140,6 +140,27 @@ def legacy_cidr(path: str, value: str, existing: Iterable[str] = ()) -> list[Fie
     return errors
 
 
+def canonical_ip(path: str, value: str) -> list[FieldError]:
+    """An address as the newer fields take it: in its one canonical spelling."""
+    address = parse_address(value)
+    if address is None:
+        return [invalid(path, value, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")]
+    if _has_leading_zeros(value):
+        return [invalid(path, value, "must not have leading 0s")]
+    if _is_mapped(address):
+        return [invalid(path, value, "must not be an IPv4-mapped IPv6 address")]
+    return [] if str(address) == value else [invalid(path, value, f'must be in canonical form ("{address}")')]
+
+
+def canonical_cidr(path: str, value: str) -> list[FieldError]:
+    """A CIDR as the newer fields take it: in its one canonical spelling."""
+    errors = legacy_cidr(path, value)
+    network = parse_cidr(value)
+    if errors or network is None or str(network) == value:
+        return errors
+    return [invalid(path, value, f'must be in canonical form ("{network}")')]
+
+
 def _is_mapped(address: Address) -> bool:
     return isinstance(address, IPv6Address) and address.ipv4_mapped is not None
 

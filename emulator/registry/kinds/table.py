@@ -10,14 +10,18 @@ from types import MappingProxyType
 
 from emulator.api.kinds import KINDS
 from emulator.registry.kinds import (
+    addresses,
     configuration,
     core,
     daemonset,
     deployment,
     endpoints,
+    event,
     ingress,
+    lease,
     networkpolicy,
     pod,
+    rbac,
     replicaset,
     service,
     statefulset,
@@ -25,13 +29,17 @@ from emulator.registry.kinds import (
 from emulator.registry.strategy import Strategy
 
 _OWN: tuple[Strategy, ...] = (
+    *addresses.STRATEGIES,
     *configuration.STRATEGIES,
     *core.STRATEGIES,
     *daemonset.STRATEGIES,
     *deployment.STRATEGIES,
     *endpoints.STRATEGIES,
+    *event.STRATEGIES,
     *ingress.STRATEGIES,
+    *lease.STRATEGIES,
     *networkpolicy.STRATEGIES,
+    *rbac.STRATEGIES,
     *pod.STRATEGIES,
     *replicaset.STRATEGIES,
     *service.STRATEGIES,
