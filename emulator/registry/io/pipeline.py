@@ -357,7 +357,8 @@ class Registry:
         fill_create(kind, object, at=at, rng=self._rng, generation=strategy.has_generation)
         if entries is None:
             entries = updated(kind, None, object, sent, manager=options.field_manager, at=at)
-        metadata["managedFields"] = entries
+        if entries:
+            metadata["managedFields"] = entries
         strategy.prepare_create(object, context)
         if kind.namespaced:
             admit_create(kind, object, await self._store.get(NAMESPACE.resource, metadata.get("namespace", "")))

@@ -33,7 +33,7 @@ async def test_a_create_gets_identity_and_a_version() -> None:
 
 async def test_what_the_server_owns_is_not_taken_from_the_client() -> None:
     registry = make_registry()
-    sent = config_map("a")
+    sent = config_map("a", x="1")
     sent["metadata"] |= {
         "uid": "mine",
         "generation": 9,
