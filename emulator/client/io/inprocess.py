@@ -13,15 +13,18 @@ from emulator.client.io.protocol import ObjectList, PatchType, Propagation, Watc
 from emulator.registry.io.pipeline import Registry
 from emulator.registry.options import DeleteOptions, WriteOptions
 
-WRITE = WriteOptions(field_validation="Ignore")
-STRICT = WriteOptions(field_validation="Strict")
+CONTROLLERS = "kube-controller-manager"
+"""Who writes in process, unless it says otherwise: as managedFields of a real cluster have it."""
 
 
 class InProcessClient:
     """Fulfils Client. Objects handed in are not changed, objects handed out are shared."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, *, manager: str = CONTROLLERS) -> None:
+        """manager: who owns the fields that are written."""
         self._registry = registry
+        self._write = WriteOptions(field_manager=manager, field_validation="Ignore")
+        self._strict = replace(self._write, field_validation="Strict")
 
     async def get(self, kind: Kind, name: str, namespace: str = "") -> JsonObject:
         return await self._registry.get(kind, name, namespace)
@@ -43,7 +46,7 @@ class InProcessClient:
         self, kind: Kind, object: JsonObject, *, dry_run: bool = False, strict: bool = False
     ) -> JsonObject:
         namespace = (object.get("metadata") or {}).get("namespace") or ""
-        options = STRICT if strict else WRITE
+        options = self._strict if strict else self._write
         if dry_run:
             options = replace(options, dry_run=True)
         written = await self._registry.create(kind, object, namespace, options=options)
@@ -52,7 +55,7 @@ class InProcessClient:
     async def update(self, kind: Kind, object: JsonObject, *, subresource: str = "") -> JsonObject:
         metadata = object["metadata"]
         written = await self._registry.update(
-            kind, metadata["name"], metadata.get("namespace") or "", object, subresource=subresource, options=WRITE
+            kind, metadata["name"], metadata.get("namespace") or "", object, subresource=subresource, options=self._write
         )
         return written.object
 
@@ -67,7 +70,7 @@ class InProcessClient:
         subresource: str = "",
         strict: bool = False,
     ) -> JsonObject:
-        options = STRICT if strict else WRITE
+        options = self._strict if strict else self._write
         written = await self._registry.patch(
             kind, name, namespace, patch, patch_type, subresource=subresource, options=options
         )
