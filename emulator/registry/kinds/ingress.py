@@ -6,13 +6,14 @@ plugin/pkg/admission/network/defaultingressclass.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from emulator.api.errors import FieldError, invalid
 from emulator.api.kinds import INGRESS, INGRESS_CLASS
 from emulator.api.meta import JsonObject, annotations_of
 from emulator.registry.kinds import fields
+from emulator.registry.kinds.defaultclass import default_class
 from emulator.registry.kinds.ingress_validation import (
     IngressRules,
     allowances,
@@ -61,22 +62,13 @@ def prepare_ingress(ingress: JsonObject, context: Context) -> None:
     ingress["status"] = {"loadBalancer": {}}
 
 
-def admit_ingress(ingress: JsonObject, stored: Mapping[str, Iterable[JsonObject]], context: Context) -> None:
+def admit_ingress(ingress: JsonObject, stored: Mapping[str, Sequence[JsonObject]], context: Context) -> None:
     """An Ingress that names no class, in the field or the annotation, gets the default one if there is one."""
     if ingress["spec"].get("ingressClassName") is not None or CLASS_ANNOTATION in annotations_of(ingress):
         return
-    name = default_class(stored[INGRESS_CLASS.resource])
+    name = default_class(stored[INGRESS_CLASS.resource], [DEFAULT_CLASS_ANNOTATION])
     if name is not None:
         ingress["spec"]["ingressClassName"] = name
-
-
-def default_class(classes: Iterable[JsonObject]) -> str | None:
-    """The name of the newest class marked as default, of several that are as old the first by name."""
-    marked = [entry for entry in classes if annotations_of(entry).get(DEFAULT_CLASS_ANNOTATION) == "true"]
-    if not marked:
-        return None
-    newest = max(entry["metadata"]["creationTimestamp"] for entry in marked)
-    return min(str(entry["metadata"]["name"]) for entry in marked if entry["metadata"]["creationTimestamp"] == newest)
 
 
 def validate_ingress(ingress: JsonObject, context: Context) -> list[FieldError]:

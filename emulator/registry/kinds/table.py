@@ -19,12 +19,15 @@ from emulator.registry.kinds import (
     event,
     ingress,
     lease,
+    limits,
     networkpolicy,
     pod,
+    podtemplate,
     rbac,
     replicaset,
     service,
     statefulset,
+    storage,
 )
 from emulator.registry.strategy import Strategy
 
@@ -38,12 +41,15 @@ _OWN: tuple[Strategy, ...] = (
     *event.STRATEGIES,
     *ingress.STRATEGIES,
     *lease.STRATEGIES,
+    *limits.STRATEGIES,
     *networkpolicy.STRATEGIES,
     *rbac.STRATEGIES,
     *pod.STRATEGIES,
+    *podtemplate.STRATEGIES,
     *replicaset.STRATEGIES,
     *service.STRATEGIES,
     *statefulset.STRATEGIES,
+    *storage.STRATEGIES,
 )
 
 STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
