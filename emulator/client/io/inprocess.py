@@ -55,7 +55,12 @@ class InProcessClient:
     async def update(self, kind: Kind, object: JsonObject, *, subresource: str = "") -> JsonObject:
         metadata = object["metadata"]
         written = await self._registry.update(
-            kind, metadata["name"], metadata.get("namespace") or "", object, subresource=subresource, options=self._write
+            kind,
+            metadata["name"],
+            metadata.get("namespace") or "",
+            object,
+            subresource=subresource,
+            options=self._write,
         )
         return written.object
 
