@@ -201,11 +201,15 @@ class _Client(_Side):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        assert self.transport is not None
-        self.transport.pause_reading()
+        # Not at once: Python before 3.11.4 begins to read only after this call, and would undo the pause.
+        self._loop.call_soon(self._pause)
         self._backend.opened(self)
         if not self._backend.start(self._backend.open_upstream(self)):
             self.reset()
+
+    def _pause(self) -> None:
+        if self.transport is not None and self.peer is None:
+            self.transport.pause_reading()
 
     def joined(self, upstream: _Side) -> None:
         self.peer = upstream
