@@ -15,6 +15,8 @@ from emulator.api import kinds
 from emulator.api.kinds import Kind
 from emulator.api.meta import JsonObject
 from emulator.apiserver import (
+    columns_apps,
+    columns_batch,
     columns_core,
     columns_networking,
     columns_pod,
@@ -98,4 +100,17 @@ _TABLES: Mapping[str, tuple[tuple[Column, ...], Cells]] = {
     kinds.POD_TEMPLATE.resource: (columns_storage.POD_TEMPLATE, columns_storage.pod_template_cells),
     kinds.ROLE_BINDING.resource: (columns_rbac.ROLE_BINDING, columns_rbac.role_binding_cells),
     kinds.CLUSTER_ROLE_BINDING.resource: (columns_rbac.ROLE_BINDING, columns_rbac.role_binding_cells),
+    kinds.DEPLOYMENT.resource: (columns_apps.DEPLOYMENT, columns_apps.deployment_cells),
+    kinds.REPLICA_SET.resource: (columns_apps.REPLICA_SET, columns_apps.replica_set_cells),
+    kinds.REPLICATION_CONTROLLER.resource: (columns_apps.REPLICA_SET, columns_apps.controller_cells),
+    kinds.STATEFUL_SET.resource: (columns_apps.STATEFUL_SET, columns_apps.stateful_set_cells),
+    kinds.DAEMON_SET.resource: (columns_apps.DAEMON_SET, columns_apps.daemon_set_cells),
+    kinds.CONTROLLER_REVISION.resource: (columns_apps.CONTROLLER_REVISION, columns_apps.revision_cells),
+    kinds.POD_DISRUPTION_BUDGET.resource: (
+        columns_apps.POD_DISRUPTION_BUDGET,
+        columns_apps.disruption_budget_cells,
+    ),
+    kinds.JOB.resource: (columns_batch.JOB, columns_batch.job_cells),
+    kinds.CRON_JOB.resource: (columns_batch.CRON_JOB, columns_batch.cron_job_cells),
+    kinds.HORIZONTAL_POD_AUTOSCALER.resource: (columns_batch.AUTOSCALER, columns_batch.autoscaler_cells),
 }
