@@ -184,10 +184,11 @@ async def test_what_is_refused_and_how(newest: Kubectl) -> None:
         '(AlreadyExists): error when creating "STDIN": services "webapp" already exists'
     )
     wrong = await newest("create", "-f", "-", stdin=SERVICE.replace("8080", "99999").replace("webapp", "other"))
-    assert wrong.stderr.strip() == (
-        'The Service "other" is invalid: spec.ports[0].port: Invalid value: 99999: '
-        "must be between 1 and 65535, inclusive"
-    )
+    assert wrong.stderr.splitlines() == [  # targetPort is defaulted to port before either is looked at
+        'The Service "other" is invalid: ',
+        "* spec.ports[0].port: Invalid value: 99999: must be between 1 and 65535, inclusive",
+        "* spec.ports[0].targetPort: Invalid value: 99999: must be between 1 and 65535, inclusive",
+    ]
     typo = SERVICE.replace("{port: 8080}", "{port: 8080, tgtPort: 80}").replace("webapp", "other")
     strict = await newest("create", "--validate=strict", "-f", "-", stdin=typo)
     assert 'strict decoding error: unknown field "spec.ports[0].tgtPort"' in strict.stderr
