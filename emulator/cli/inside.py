@@ -26,7 +26,7 @@ NAMESPACE_OPTION = click.option("-n", "--namespace", default="default", metavar=
 NOT_FOUND, NOT_EXECUTABLE = 127, 126  # a shell's exit statuses for a command that cannot be run
 
 
-@click.command("run", context_settings={"ignore_unknown_options": True})
+@click.command("run", context_settings={"allow_interspersed_args": False})
 @NAMESPACE_OPTION
 @click.option("--pod", metavar="POD", help="Take the variables and resolv.conf of this pod.")
 @click.option("--env-only", is_flag=True, help="Only the variables: the host's network and resolv.conf.")

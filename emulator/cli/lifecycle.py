@@ -70,12 +70,17 @@ def list_command(obj: Any) -> None:
         except NotRunning:
             continue
     if obj.output == "json":
-        click.echo(json.dumps(states))
+        click.echo(json.dumps([public_part(state) for state in states]))
         return
     from emulator.cli.tables import print_rows
 
     rows = [[s["name"], str(s["pid"]), s["network"], s["apiServer"], _port(s)] for s in states]
     print_rows(["NAME", "PID", "NETWORK", "API", "DNS"], rows)
+
+
+def public_part(state: dict[str, Any]) -> dict[str, Any]:
+    """What scripts may rely on, without what only the other verbs need."""
+    return {key: value for key, value in state.items() if key not in ("sandbox", "preset")}
 
 
 def _port(state: dict[str, Any]) -> str:
@@ -102,7 +107,7 @@ def status_command(obj: Any) -> None:
     nodes, pods, services = call(folder, look)
     ready = sum((condition_of(pod, "Ready") or {}).get("status") == "True" for pod in pods)
     if obj.output == "json":
-        public = {key: value for key, value in state.items() if key not in ("sandbox", "preset")}
+        public = public_part(state)
         counts = {"nodes": len(nodes), "pods": len(pods), "podsReady": ready, "services": len(services)}
         click.echo(json.dumps({**public, **counts}))
         return

@@ -77,7 +77,36 @@ class Verbs(click.Group):
         if module is None:
             return None
         found: click.Command = getattr(importlib.import_module(f"emulator.cli.{module}"), f"{cmd_name}_command")
+        add_global_options(found)
         return found
+
+
+def add_global_options(command: click.Command) -> None:
+    """Let the global options stand after the verb too, as kubectl does; a verb's own option of a name wins."""
+    taken = {flag for parameter in command.params for flag in parameter.opts}
+    for option in global_options():
+        if taken.isdisjoint(option.opts):
+            command.params.append(option)
+
+
+def global_options() -> list[click.Option]:
+    def keep(ctx: click.Context, option: click.Parameter, value: Any) -> None:
+        if value is not None and value is not False:
+            setattr(ctx.obj, str(option.name).removeprefix(PREFIX), value)
+
+    def option(field: str, *flags: str, **settings: Any) -> click.Option:
+        names = (PREFIX + field, *flags)
+        return click.Option(names, expose_value=False, callback=keep, hidden=True, default=None, **settings)
+
+    return [
+        option("name", "--name"),
+        option("output", "-o", "--output", type=click.Choice(["text", "json"])),
+        option("config_file", "--config"),
+        option("verbose", "-v", "--verbose", is_flag=True),
+    ]
+
+
+PREFIX = "global_"  # so that they are not taken for a verb's own parameters of the same name
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

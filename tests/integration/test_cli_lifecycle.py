@@ -88,6 +88,8 @@ def test_a_second_up_of_the_same_name(kubemu: Kubemu) -> None:
         "kubemu: cluster 'kubemu' is running already; stop it with `kubemu down`, or start another with --name\n"
     )
     kubemu.ok("--name", "other", "up", "-d", "--dns-port", "0")
+    assert json.loads(kubemu.ok("status", "--name", "other", "-o", "json"))["name"] == "other"
+    assert [entry["name"] for entry in json.loads(kubemu.ok("list", "-o", "json"))] == ["kubemu", "other"]
     try:
         assert [line.split()[0] for line in kubemu.ok("list").splitlines()] == ["NAME", "kubemu", "other"]
     finally:
