@@ -34,6 +34,14 @@ POINTERS = frozenset((("ReplicationControllerSpec", "template"),))
 """Of those names, the ones that are pointers after all."""
 NULL_LISTS = frozenset((("EndpointSlice", "endpoints"), ("EndpointSlice", "ports")))
 """Lists that are written even when they are not there, besides the required ones."""
+ZERO_VALUES = {
+    ("Event", "eventTime"): None,
+    ("Event", "firstTimestamp"): None,
+    ("Event", "lastTimestamp"): None,
+    ("Event", "reportingComponent"): "",
+    ("Event", "reportingInstance"): "",
+}
+"""Single values that are written even when they are empty."""
 
 
 @cache
@@ -51,4 +59,6 @@ def _zero(message: Message, types: Table) -> JsonObject:
             found[field.name] = _zero(types.messages[field.type], types)
         elif field.shape and (field.name in message.required or where in NULL_LISTS):
             found[field.name] = None
+        elif where in ZERO_VALUES:
+            found[field.name] = ZERO_VALUES[where]
     return found

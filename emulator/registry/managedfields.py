@@ -60,6 +60,7 @@ NEVER_OWNED = set_of(
         )
     ),
 )
+SCALE = "scale"  # its entries never get a time: upstream's ScaleHandler.ToParent takes it from where there is none
 STATUS, SPEC = set_of(("f:status",)), set_of(("f:spec",))
 ALSO_IGNORED_IN_STATUS: Mapping[str, FieldSet] = {
     "pods": set_of(("f:metadata", "f:deletionTimestamp"), ("f:metadata", "f:ownerReferences")),
@@ -131,6 +132,8 @@ def _update(
     if not fields:
         return Managed(owned, managed.times)
     owned[who] = Owned(union(fields, owned[who].fields) if who in owned else fields)
+    if subresource == SCALE:
+        return Managed(owned, managed.times)
     return Managed(owned, {**managed.times, who: format_time(at)})
 
 

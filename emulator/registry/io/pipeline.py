@@ -66,6 +66,7 @@ from emulator.store.io.store import Store
 
 ATTEMPTS = 6  # a patch is tried again up to five times, as upstream's MaxRetryWhenPatchConflicts
 NAME_ATTEMPTS = 8  # of generated names, as upstream's RetryGenerateName
+OWN_WRITE = WriteOptions(field_manager="kube-apiserver")
 WRITES_PER_TURN = 32  # then others get theirs: a store in memory never waits by itself
 
 
@@ -292,8 +293,8 @@ class Registry:
             self._allocators.hold(*service_allocation.held(service))
         for name in SYSTEM_NAMESPACES:
             if await self._store.get(NAMESPACE.resource, name) is None:
-                own, warnings = decoded(NAMESPACE, {"metadata": {"name": name}}, DEFAULT_WRITE)
-                await self._create(strategy_of(NAMESPACE), own, warnings, DEFAULT_WRITE, NAMESPACE)
+                own, warnings = decoded(NAMESPACE, {"metadata": {"name": name}}, OWN_WRITE)
+                await self._create(strategy_of(NAMESPACE), own, warnings, OWN_WRITE, NAMESPACE)
         self._started = True
 
     async def _turn(self) -> None:
@@ -442,7 +443,7 @@ class Registry:
             object["metadata"]["managedFields"] = entries
         separate_status(kind, object, old, subresource)
         strategy.prepare_update(object, old, context)
-        if strategy.has_generation and not subresource:
+        if strategy.has_generation and subresource in ("", "scale"):
             bump_generation(object, old)
         self._validate(strategy, object, old, context)
         warnings = [*warnings, *strategy.warnings(object, old, context)]
