@@ -44,6 +44,8 @@ KEY_DEFAULTS = {
     ("core.v1.LocalObjectReference", "name"): "",
 }
 """What a list key is when an item leaves it out; the package leaves defaults out."""
+SUBRESOURCE_KINDS = {"autoscaling": {"Scale": "io.k8s.api.autoscaling.v1.Scale"}}
+"""Kinds that only subresources exchange."""
 META_KINDS = ("meta.v1.DeleteOptions", "meta.v1.Status")
 
 
@@ -68,6 +70,8 @@ def main(arguments: list[str]) -> int:
         if full is not None:  # the others are tools/legacy_shapes.py's
             name = kind.group or "core" if kind.storage is None else f"{kind.group}.{kind.version}"
             groups.setdefault(name, {})[kind.kind] = full
+    for group, kinds in SUBRESOURCE_KINDS.items():
+        groups[group] |= kinds
     groups["meta"] = {name.rsplit(".", 1)[1]: "io.k8s.apimachinery.pkg.apis." + name for name in META_KINDS}
     documents: dict[str, dict[str, Any]] = {}
     for group, kinds in groups.items():

@@ -185,7 +185,23 @@ DEPLOYMENT_V1BETA1 = Kind(
 )
 DAEMON_SET_V1BETA1 = Kind(EXTENSIONS, "v1beta1", "DaemonSet", "daemonsets", subresources=(STATUS,), storage=DAEMON_SET)
 
+SCALE_KIND = Kind("autoscaling", "v1", "Scale", "scales")
+"""What is exchanged at /scale; no resource of its own."""
+
+AUTOSCALER_V1 = Kind(
+    "autoscaling",
+    "v1",
+    "HorizontalPodAutoscaler",
+    "horizontalpodautoscalers",
+    True,
+    ("hpa",),
+    ("all",),
+    subresources=(STATUS,),
+    storage=HORIZONTAL_POD_AUTOSCALER,
+)
+
 SHAPES: tuple[Kind, ...] = (
+    AUTOSCALER_V1,
     EVENT_V1,
     INGRESS_V1BETA1,
     DAEMON_SET_V1BETA1,

@@ -57,11 +57,21 @@ def decode(raw: bytes) -> JsonObject:
 
 def _message_of(api_version: str, kind: str) -> tuple[Message, Table]:
     served = kind_by_name(api_version, kind)
-    types = table_of(served) if served else table("meta")
+    types = table_of(served) if served else _table_without_resource(api_version.rpartition("/")[0], kind)
     name = types.kinds.get(kind)
     if name is None or not types.messages[name].by_number():
         raise BadRequest(f'no protobuf form of kind "{kind}" is known for version "{api_version}"; send JSON')
     return types.messages[name], types
+
+
+def _table_without_resource(group: str, kind: str) -> Table:
+    """Where a kind that is no resource stands: DeleteOptions among those of every group, Scale in its own."""
+    if group and kind not in table("meta").kinds:
+        try:
+            return table(group)
+        except KeyError:
+            pass
+    return table("meta")
 
 
 def _fields(raw: bytes) -> Iterator[tuple[int, int | bytes]]:

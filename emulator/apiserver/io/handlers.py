@@ -13,6 +13,7 @@ from datetime import datetime
 from aiohttp import web
 
 from emulator.api.errors import ApiError, RequestEntityTooLarge
+from emulator.api.kinds import SCALE_KIND
 from emulator.api.meta import JsonObject
 from emulator.apiserver import shapes
 from emulator.apiserver.bodies import Body, decode_delete_options, decode_object, decode_patch
@@ -30,7 +31,9 @@ from emulator.apiserver.parameters import (
 from emulator.apiserver.requestinfo import ResourceRequest
 from emulator.io.clock import randrange, utc_now
 from emulator.registry.io.pipeline import Registry
+from emulator.registry.io.scaling import Scaling
 from emulator.registry.options import DeleteOptions, WriteOptions
+from emulator.registry.scale import is_scale
 
 MAX_BODY_BYTES = 3 * 1024 * 1024  # kube-apiserver's MaxRequestBodyBytes
 REQUEST_SECONDS = 60.0  # kube-apiserver --request-timeout
@@ -66,6 +69,7 @@ class Handlers:
         rng: Callable[[int], int] = randrange,
     ) -> None:
         self._registry = registry
+        self._scaling = Scaling(registry)
         self._clock = clock
         self.watches = Watches(registry, clock, rng)
         self._verbs: dict[str, Callable[[Call], Awaitable[web.StreamResponse]]] = {
@@ -105,7 +109,8 @@ class Handlers:
 
     async def _get(self, call: Call) -> web.Response:
         target = call.target
-        return self._answer(call, await self._registry.get(target.kind, target.name, target.namespace))
+        reader = self._scaling if is_scale(target.kind, target.subresource) else self._registry
+        return self._answer(call, await reader.get(target.kind, target.name, target.namespace))
 
     async def _list(self, call: Call) -> web.Response:
         target, parameters = call.target, list_parameters(call.query, watch=False)
@@ -141,9 +146,11 @@ class Handlers:
         target, options = call.target, self._write_options(call, "UpdateOptions")
         body = await self._body(call)
         options = replace(options, duplicates=body.duplicates)
-        written = await self._registry.update(
-            target.kind, target.name, target.namespace, body.object, subresource=target.subresource, options=options
-        )
+        place = (target.kind, target.name, target.namespace)
+        if is_scale(target.kind, target.subresource):
+            written = await self._scaling.update(*place, body.object, options=options)
+        else:
+            written = await self._registry.update(*place, body.object, subresource=target.subresource, options=options)
         call.warnings += written.warnings
         return self._answer(call, written.object, status=201 if written.created else 200)
 
@@ -152,9 +159,11 @@ class Handlers:
         target, options = call.target, self._write_options(call, "PatchOptions", apply=type == "apply")
         patch, duplicates = decode_patch(type, await read_body(call.request))
         options = replace(options, duplicates=duplicates)
-        written = await self._registry.patch(
-            target.kind, target.name, target.namespace, patch, type, subresource=target.subresource, options=options
-        )
+        place = (target.kind, target.name, target.namespace)
+        if is_scale(target.kind, target.subresource):
+            written = await self._scaling.patch(*place, patch, type, options=options)
+        else:
+            written = await self._registry.patch(*place, patch, type, subresource=target.subresource, options=options)
         call.warnings += written.warnings
         return self._answer(call, written.object, status=201 if written.created else 200)
 
@@ -181,7 +190,9 @@ class Handlers:
 
     async def _body(self, call: Call) -> Body:
         type = body_type(call.request.headers.get("Content-Type", ""))
-        return decode_object(call.target.kind, type, await read_body(call.request))
+        target = call.target
+        wanted = SCALE_KIND if is_scale(target.kind, target.subresource) else target.kind
+        return decode_object(wanted, type, await read_body(call.request))
 
     def _write_options(self, call: Call, options_kind: str, *, apply: bool = False) -> WriteOptions:
         user_agent = call.request.headers.get("User-Agent", "")

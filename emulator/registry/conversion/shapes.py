@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from emulator.api.errors import BadRequest
 from emulator.api.kinds import (
+    AUTOSCALER_V1,
     DAEMON_SET_V1BETA1,
     DEPLOYMENT_V1BETA1,
     EVENT_V1,
@@ -21,7 +22,7 @@ from emulator.api.kinds import (
 )
 from emulator.api.meta import JsonObject
 from emulator.api.selectors import parse_field_selector
-from emulator.registry.conversion import event, ingress, workloads
+from emulator.registry.conversion import autoscaling, event, ingress, workloads
 from emulator.registry.jsoncopy import json_copy
 from emulator.registry.options import Listing, WatchEvent, Written
 
@@ -40,6 +41,7 @@ class Conversion:
 
 _INGRESS = Conversion(ingress.to_storage, ingress.from_storage)
 _CONVERSIONS: Mapping[Kind, Conversion] = {
+    AUTOSCALER_V1: Conversion(autoscaling.to_storage, autoscaling.from_storage),
     INGRESS_V1BETA1: _INGRESS,
     EXTENSIONS_INGRESS: _INGRESS,
     DEPLOYMENT_V1BETA1: Conversion(workloads.deployment_to_storage, workloads.deployment_from_storage),
