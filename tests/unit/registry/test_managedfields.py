@@ -127,7 +127,10 @@ async def test_the_status_has_its_own_entry_and_the_rest_of_the_request_is_not_o
     changed = (await registry.update(POD, "p", NS, sent, subresource="status", options=by("kubelet"))).object
     found = owners(changed)
     assert set(found) == {"me Update", "kubelet Update status"}
-    ready = {".": {}, **{f"f:{name}": {} for name in ("lastProbeTime", "lastTransitionTime", "status", "type")}}
+    ready: JsonObject = {
+        ".": {},
+        **{f"f:{name}": {} for name in ("lastProbeTime", "lastTransitionTime", "status", "type")},
+    }
     assert found["kubelet Update status"] == {
         "f:status": {"f:conditions": {".": {}, 'k:{"type":"Ready"}': ready}, "f:phase": {}}
     }
@@ -321,8 +324,10 @@ REFUSED: list[tuple[str, JsonObject, type[ApiError], str]] = [
         "uid of a new object",
         {"metadata": {"name": "a", "uid": "u"}},
         Conflict,
-        'Operation cannot be fulfilled on configmaps "a": uid mismatch: the provided object specified uid u, '
-        "and no existing object was found",
+        (
+            'Operation cannot be fulfilled on configmaps "a": uid mismatch: the provided object specified uid u, '
+            "and no existing object was found"
+        ),
     ),
 ]
 
@@ -370,7 +375,7 @@ async def test_apply_to_the_status_never_creates_and_owns_only_the_status() -> N
     assert found["status"]["phase"] == "Running"
     assert "nodeName" not in found["spec"]
     assert owners(found)["m Apply status"] == {"f:status": {"f:phase": {}}}
-    with pytest.raises(ApplyConflict, match='conflict with "m" with subresource "status": .status.phase'):
+    with pytest.raises(ApplyConflict, match=r'conflict with "m" with subresource "status": \.status\.phase'):
         await apply(
             registry, POD, {"metadata": {"name": "p"}, "status": {"phase": "Failed"}}, by("n"), subresource="status"
         )

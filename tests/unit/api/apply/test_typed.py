@@ -299,14 +299,18 @@ PROBLEMS: list[tuple[Kind, dict[str, Any], str]] = [
     (
         SERVICE,
         ports({"name": "x"}),
-        '.spec.ports: element 0: associative list with keys has an element that omits key field "port" '
-        "(and doesn't have default value)",
+        (
+            '.spec.ports: element 0: associative list with keys has an element that omits key field "port" '
+            "(and doesn't have default value)"
+        ),
     ),
     (
         SERVICE,
         {"spec": {"type": 1, "clusterIP": True}},
-        "errors:\n  .spec.type: expected string, got &value.valueUnstructured{Value:1}\n"
-        "  .spec.clusterIP: expected string, got &value.valueUnstructured{Value:true}",
+        (
+            "errors:\n  .spec.type: expected string, got &value.valueUnstructured{Value:1}\n"
+            "  .spec.clusterIP: expected string, got &value.valueUnstructured{Value:true}"
+        ),
     ),
     (POD, {"spec": {"tolerations": [{"x": 1}]}}, ".spec.tolerations[0].x: field not declared in schema"),
     (POD, {"spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": 1, "memory": "1Gi"}}}]}}, ""),
