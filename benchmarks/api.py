@@ -150,13 +150,13 @@ def main() -> None:
     parser.add_argument("--uvloop", action="store_true", help="serve with uvloop")
     options = parser.parse_args()
     print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores; median (min to max)")
-    work = measure(options.rounds, options.creates, options.objects)
+    measured = measure(options.rounds, options.creates, options.objects)
     if options.uvloop:
         import uvloop
 
-        uvloop.run(work)
+        uvloop.run(measured)
     else:
-        asyncio.run(work)
+        asyncio.run(measured)
 
 
 if __name__ == "__main__":

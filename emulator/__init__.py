@@ -10,7 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from emulator.api.errors import ApiError, ConfigError, EmulatorError, ManifestError, StartError
+    from emulator.api.errors import ApiError, ConfigError, EmulatorError, StartError
+    from emulator.client.manifests import ManifestError
     from emulator.cluster import Cluster, NotReady
     from emulator.config.settings import ClusterConfig
 
@@ -33,7 +34,7 @@ _HOMES = {
     "ApiError": "emulator.api.errors",
     "ConfigError": "emulator.api.errors",
     "EmulatorError": "emulator.api.errors",
-    "ManifestError": "emulator.api.errors",
+    "ManifestError": "emulator.client.manifests",
     "StartError": "emulator.api.errors",
 }
 
