@@ -225,7 +225,7 @@ class _Strategic:
     def _list(self, target: list[Any], patch: list[Any], field: Field, order: Any) -> list[Any]:
         if field.merge_key == "":
             merged = [*target, *(item for item in patch if item not in target)]
-            return _ordered(merged, target, order, "") if order else merged
+            return _ordered(merged, target, order or patch, "")
         key = field.merge_key or ""
         inner = self._types.messages.get(field.type)
         if any(isinstance(item, dict) and item.get(DIRECTIVE) == "replace" for item in patch):
@@ -243,7 +243,8 @@ class _Strategic:
                 result.append(self.map({}, item, inner))
             else:
                 result[at] = self.map(result[at], item, inner)
-        return _ordered(result, target, order, key) if order else result
+        # A patch that names no order is one: what it names comes first, unless the server had something before that.
+        return _ordered(result, target, order or [item for item in patch if DIRECTIVE not in item], key)
 
 
 def _ordered(merged: list[Any], server: list[Any], order: Any, key: str | None) -> list[Any]:
