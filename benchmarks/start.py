@@ -117,7 +117,9 @@ def main(arguments: list[str]) -> int:
         up, served, memory = (statistics.median(values) for values in zip(*found, strict=True))
         print(f"{f'cold, {network}':22}{up * 1000:13.0f} ms{served * 1000:13.0f} ms{memory:11.1f} MB")
     starts, resets = asyncio.run(warm(rounds * 3))
-    print(f"warm Cluster() {statistics.median(starts) * 1000:.1f} ms, reset() {statistics.median(resets) * 1000:.1f} ms")
+    print(
+        f"warm Cluster() {statistics.median(starts) * 1000:.1f} ms, reset() {statistics.median(resets) * 1000:.1f} ms"
+    )
     return 0
 
 
