@@ -15,6 +15,8 @@ from emulator.api.meta import JsonObject
 from emulator.apiserver import tables
 from emulator.apiserver.negotiation import Form, NotAcceptable
 
+FIELDS_AS_ANNOTATIONS = {"DaemonSet": "deprecated.daemonset.template.generation"}
+"""What apps/v1 keeps in an annotation and upstream in a field; metadata alone is made from the latter, without it."""
 INCLUDE_OBJECT = ("Metadata", "Object", "None")
 
 
@@ -109,8 +111,19 @@ def partial(object: JsonObject, version: str = "v1") -> JsonObject:
     return {
         "kind": "PartialObjectMetadata",
         "apiVersion": f"meta.k8s.io/{version}",
-        "metadata": object["metadata"],
+        "metadata": _own_metadata(object),
     }
+
+
+def _own_metadata(object: JsonObject) -> JsonObject:
+    metadata: JsonObject = object["metadata"]
+    hidden = FIELDS_AS_ANNOTATIONS.get(object.get("kind", ""))
+    annotations = metadata.get("annotations") or {}
+    if hidden not in annotations:
+        return metadata
+    kept = {name: value for name, value in annotations.items() if name != hidden}
+    shown = {name: value for name, value in metadata.items() if name != "annotations"}
+    return {**shown, "annotations": kept} if kept else shown
 
 
 def deleted_status(kind: Kind, object: JsonObject) -> JsonObject:
