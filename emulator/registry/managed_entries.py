@@ -6,11 +6,13 @@ Source: k8s.io/apimachinery pkg/util/managedfields/internal/{managedfields,capma
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from emulator.api.apply.fieldsets import NOTHING, arranged, parse, path_text, union, value_json
+import orjson
+
+from emulator.api.apply.fieldsets import NOTHING, FieldSet, arranged, parse, path_text, union, value_json
 from emulator.api.apply.ownership import Managers, Owned, Path
 from emulator.api.errors import ApiError
 from emulator.api.kinds import Kind, kind_by_name
@@ -50,6 +52,8 @@ class Managed:
 
     owned: Managers[ManagerKey]
     times: dict[ManagerKey, str]
+    stored: Mapping[ManagerKey, FieldSet] = field(default_factory=dict)
+    """The sets as they were read, which need not be arranged again."""
 
 
 class ApplyConflict(ApiError):
@@ -78,7 +82,7 @@ def decode(entries: Any, kind: Kind, *, trusted: bool) -> Managed:
         owned[key] = Owned(fields, key.operation == APPLY)
         if entry.get("time"):
             times[key] = entry["time"]
-    return Managed(owned, times)
+    return Managed(owned, times, {key: held.fields for key, held in owned.items()} if trusted else {})
 
 
 def _decode_entry(entry: Any, *, trusted: bool) -> tuple[ManagerKey, str, Any]:
@@ -104,18 +108,19 @@ def _is_served(kind: Kind, version: str) -> bool:
 
 def encode(managed: Managed, kind: Kind) -> list[JsonObject]:
     """The managedFields list, in upstream's order: appliers, then updaters, the oldest first."""
-    entries = [_entry(key, owned, managed.times.get(key), kind) for key, owned in managed.owned.items()]
+    entries = [_entry(key, managed, kind) for key in managed.owned]
     return entries if len(entries) < 2 else sorted(entries, key=_order)
 
 
-def _entry(key: ManagerKey, owned: Owned, time: str | None, kind: Kind) -> JsonObject:
+def _entry(key: ManagerKey, managed: Managed, kind: Kind) -> JsonObject:
+    time, fields = managed.times.get(key), managed.owned[key].fields
     entry: JsonObject = {
         "manager": key.manager,
         "operation": key.operation,
         "apiVersion": key.api_version or kind.api_version,
         "time": time,
         "fieldsType": FIELDS_TYPE,
-        "fieldsV1": arranged(owned.fields),
+        "fieldsV1": fields if managed.stored.get(key) is fields else _shared(orjson.dumps(fields)),
     }
     if not key.manager:
         del entry["manager"]
@@ -124,6 +129,12 @@ def _entry(key: ManagerKey, owned: Owned, time: str | None, kind: Kind) -> JsonO
     if key.subresource:
         entry["subresource"] = key.subresource
     return entry
+
+
+@lru_cache(maxsize=4096)
+def _shared(fields: bytes) -> FieldSet:
+    """A set, arranged: objects made alike share one, which is most of what managedFields cost in memory and in time."""
+    return arranged(orjson.loads(fields))
 
 
 def _order(entry: Mapping[str, Any]) -> tuple[str, float, str, str, str]:
@@ -155,7 +166,7 @@ def capped(managed: Managed) -> Managed:
         owned[bucket] = merged
         times[bucket] = times.get(key, "")
         count -= 1
-    return Managed(owned, times)
+    return replace(managed, owned=owned, times=times)
 
 
 def conflict_error(conflicts: list[tuple[ManagerKey, Path]]) -> ApplyConflict:

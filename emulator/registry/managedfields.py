@@ -130,11 +130,11 @@ def _update(
     taken = owned.pop(now, None)
     fields = difference(taken.fields, NEVER_OWNED) if taken is not None else NOTHING
     if not fields:
-        return Managed(owned, managed.times)
+        return replace(managed, owned=owned)
     owned[who] = Owned(union(fields, owned[who].fields) if who in owned else fields)
     if subresource == SCALE:
-        return Managed(owned, managed.times)
-    return Managed(owned, {**managed.times, who: format_time(at)})
+        return replace(managed, owned=owned)
+    return replace(managed, owned=owned, times={**managed.times, who: format_time(at)})
 
 
 @cache
@@ -179,7 +179,7 @@ def applied(
     except ShapeError as error:
         raise ApiError(f"failed to merge config: {error}", code=500, reason="") from error
     times = held.times if merged == before else {**held.times, who: format_time(at)}
-    entries = encode(Managed(_without_never_owned(owned, who), times), kind)
+    entries = encode(replace(held, owned=_without_never_owned(owned, who), times=times), kind)
     changed = None if merged == before else merged
     if manager == KUBECTL:
         changed = _sync_last_applied(changed, before, config)

@@ -82,8 +82,8 @@ def intersection(a: FieldSet, b: FieldSet) -> FieldSet:
 
 
 def difference(a: FieldSet, b: FieldSet) -> FieldSet:
-    """The fields of `a` that are not in `b`. A field in `b` takes nothing below it along."""
-    if not a or not b:
+    """The fields of `a` that are not in `b`; `a` itself when that is all. A field in `b` takes nothing below it along."""
+    if not b or a.keys().isdisjoint(b):
         return a
     out: FieldSet = {}
     for key, ours in a.items():
@@ -99,7 +99,7 @@ def difference(a: FieldSet, b: FieldSet) -> FieldSet:
 
 def recursive_difference(a: FieldSet, b: FieldSet) -> FieldSet:
     """The fields of `a` that are neither in `b` nor below a field in `b`."""
-    if not a or not b:
+    if not b or a.keys().isdisjoint(b):
         return a
     out: FieldSet = {}
     for key, ours in a.items():
@@ -145,12 +145,8 @@ def paths(fields: FieldSet, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str,
 
 def arranged(fields: FieldSet) -> FieldSet:
     """The same set with its elements in upstream's order, as it goes on the wire."""
-    if len(fields) < 2:
-        return {key: arranged(child) if child else child for key, child in fields.items()}
-    return {
-        key: arranged(child) if child else child
-        for key, child in sorted(fields.items(), key=lambda item: element_order(item[0]))
-    }
+    keys = sorted(fields, key=element_order) if len(fields) > 1 else fields
+    return {key: arranged(child) if (child := fields[key]) else child for key in keys}
 
 
 def path_text(path: tuple[str, ...]) -> str:
