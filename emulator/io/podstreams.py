@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -30,16 +30,6 @@ class LogOptions:
     stream: str = "All"
 
 
-async def _no_input() -> AsyncIterator[bytes]:
-    return
-    yield b""
-
-
-async def _no_sizes() -> AsyncIterator[tuple[int, int]]:
-    return
-    yield 0, 0
-
-
 @dataclass(slots=True)
 class Streams:
     """The client's ends of one exec or attach. A stream that was not asked for is None.
@@ -51,7 +41,7 @@ class Streams:
     stdout: Write | None = None
     stderr: Write | None = None
     tty: bool = False
-    resizes: AsyncIterator[tuple[int, int]] = field(default_factory=_no_sizes)
+    resizes: AsyncIterator[tuple[int, int]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
