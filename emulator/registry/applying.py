@@ -11,13 +11,15 @@ from datetime import datetime
 from typing import Any
 
 from emulator.api.errors import ApiError, BadRequest, Conflict
-from emulator.api.kinds import Kind
+from emulator.api.kinds import SCALE_KIND, Kind
 from emulator.api.meta import JsonObject
 from emulator.api.schema import decode
 from emulator.registry.conversion.shapes import to_storage
 from emulator.registry.jsoncopy import json_copy
-from emulator.registry.managedfields import Entries, applied
+from emulator.registry.managedfields import Entries, applied, refuse_other_type, refuse_unfit
 from emulator.registry.options import WriteOptions
+
+SCALE_IDENTITY = ("name", "namespace", "resourceVersion", "uid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,26 @@ class Configured:
 
 
 def configuration_in_storage(shape: Kind, config: Any) -> Any:
-    """A configuration as the stored kind would have it, when it is one of `shape`; anything else is refused later."""
-    if shape.storage is None or not isinstance(config, dict):
+    """A configuration as the stored kind would have it. Raises BadRequest for one of another kind or version."""
+    refuse_other_type(shape, config)
+    if shape.storage is None:
         return config
-    if (config.get("apiVersion"), config.get("kind")) != (shape.api_version, shape.kind):
-        return config
+    refuse_unfit(shape, config)
     return to_storage(shape, json_copy(config))
+
+
+def scale_configuration(kind: Kind, config: Any) -> JsonObject:
+    """What a configuration applied to /scale says of the object itself: its replicas. Raises as `applied` does."""
+    refuse_other_type(SCALE_KIND, config)
+    refuse_unfit(SCALE_KIND, config)
+    metadata = {key: value for key, value in (config.get("metadata") or {}).items() if key in SCALE_IDENTITY}
+    replicas = (config.get("spec") or {}).get("replicas") or 0
+    return {
+        "apiVersion": kind.api_version,
+        "kind": kind.kind,
+        "metadata": metadata,
+        "spec": {"replicas": replicas},
+    }
 
 
 def configured(

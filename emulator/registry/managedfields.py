@@ -160,13 +160,11 @@ def applied(
     The object is neither decoded nor defaulted. Raises BadRequest, ApplyConflict, and ApiError (500, as upstream) for
     a configuration that does not fit the kind.
     """
-    _refuse_other_type(kind, config)
+    refuse_other_type(kind, config)
     metadata = config.get("metadata")
     if isinstance(metadata, dict) and metadata.get("managedFields") is not None:
         raise BadRequest("metadata.managedFields must be nil")
-    problems = problems_of(config, shape_of(kind))
-    if problems:
-        raise _no_typed_object(kind, config, problems)
+    refuse_unfit(kind, config)
     before = zero_object(kind) if live is None else _bare(live)
     held = decode(live["metadata"].get("managedFields"), kind, trusted=True) if live else Managed({}, {})
     if live is not None and not held.owned:
@@ -178,7 +176,8 @@ def applied(
         raise conflict_error(error.conflicts) from None
     except ShapeError as error:
         raise ApiError(f"failed to merge config: {error}", code=500, reason="") from error
-    times = held.times if merged == before else {**held.times, who: format_time(at)}
+    timeless = merged == before or subresource == SCALE
+    times = held.times if timeless else {**held.times, who: format_time(at)}
     entries = encode(replace(held, owned=_without_never_owned(owned, who), times=times), kind)
     changed = None if merged == before else merged
     if manager == KUBECTL:
@@ -227,7 +226,7 @@ def _without_never_owned(owned: ownership.Managers[ManagerKey], who: ManagerKey)
     return {**owned, who: replace(owned[who], fields=fields)}
 
 
-def _refuse_other_type(kind: Kind, config: Any) -> None:
+def refuse_other_type(kind: Kind, config: Any) -> None:
     """Raises BadRequest unless apiVersion and kind are the URL's."""
     sent = config if isinstance(config, dict) else {}
     version, name = sent.get("apiVersion") or "", sent.get("kind") or ""
@@ -241,12 +240,16 @@ def _type_text(version: str, kind: str) -> str:
     return f"{version if '/' in version else '/' + version}, Kind={kind}"
 
 
-def _no_typed_object(kind: Kind, config: JsonObject, problems: str) -> ApiError:
+def refuse_unfit(kind: Kind, config: JsonObject) -> None:
+    """Raises ApiError (500, as upstream) for a configuration with unknown fields, wrong types or items told twice."""
+    problems = problems_of(config, shape_of(kind))
+    if not problems:
+        return
     metadata = config.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     names = [name if isinstance(name, str) else "" for name in (metadata.get("namespace"), metadata.get("name"))]
     who = f"{names[0]}/{names[1]}; {_type_text(kind.api_version, kind.kind)}"
-    return ApiError(f"failed to create typed patch object ({who}): {problems}", code=500, reason="")
+    raise ApiError(f"failed to create typed patch object ({who}): {problems}", code=500, reason="")
 
 
 def _bare(live: JsonObject) -> JsonObject:

@@ -79,7 +79,7 @@ def ensure_name(metadata: Mapping[str, Any], name: str) -> None:
     """Raises BadRequest when the object's name is not the URL's."""
     found = metadata.get("name") or ""
     if not found:
-        raise BadRequest("the name of the object (based on URL) was undeterminable: name must be provided")
+        raise BadRequest(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
     if found != name:
         raise BadRequest(f"the name of the object ({found}) does not match the name on the URL ({name})")
 

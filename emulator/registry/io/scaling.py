@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from emulator.api.errors import BadRequest, Conflict
+from emulator.api.errors import Conflict
 from emulator.api.kinds import SCALE_KIND, Kind
 from emulator.api.meta import JsonObject
+from emulator.registry.applying import scale_configuration
 from emulator.registry.decoding import decoded, patched
 from emulator.registry.io.pipeline import ATTEMPTS, Registry
 from emulator.registry.metadata import ensure_name, ensure_namespace
@@ -39,11 +40,13 @@ class Scaling:
     async def patch(
         self, kind: Kind, name: str, namespace: str, patch: Any, patch_type: str, *, options: WriteOptions
     ) -> Written:
-        """patch_type: as of Registry.patch; an applied configuration is merged, its owner noted as an update's."""
+        """patch_type: as of Registry.patch."""
         if patch_type == "apply":
-            if not isinstance(patch, dict):
-                raise BadRequest("the applied configuration is no object")
-            patch_type = "merge"
+            config = scale_configuration(kind.stored, patch)
+            written = await self._registry.patch(
+                kind.stored, name, namespace, config, patch_type, subresource=SUBRESOURCE, options=options
+            )
+            return Written(scale_of(written.object), written.warnings)
 
         def change(present: JsonObject) -> tuple[JsonObject, list[str]]:
             return patched(SCALE_KIND, present, patch, patch_type, options)

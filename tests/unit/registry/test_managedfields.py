@@ -8,9 +8,20 @@ from typing import Any
 import pytest
 
 from emulator.api.errors import ApiError, BadRequest, Conflict, Invalid, NotFound
-from emulator.api.kinds import CONFIG_MAP, ENDPOINT_SLICE, EVENT, POD, SECRET, SERVICE, Kind
+from emulator.api.kinds import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    ENDPOINT_SLICE,
+    EVENT,
+    INGRESS_V1BETA1,
+    POD,
+    SECRET,
+    SERVICE,
+    Kind,
+)
 from emulator.api.meta import JsonObject
 from emulator.registry.io.pipeline import Registry
+from emulator.registry.io.scaling import Scaling
 from emulator.registry.managed_entries import ApplyConflict, ManagerKey, conflict_error
 from emulator.registry.managedfields import LAST_APPLIED, last_applied_text
 from emulator.registry.options import WriteOptions, Written
@@ -426,3 +437,66 @@ def test_the_annotation_is_written_as_go_writes_it() -> None:
     assert last_applied_text(config) == (
         '{"kind":"A","metadata":{"annotations":{"b":"\\u003c\\u0026\\u003e"},"name":"a"}}\n'
     )
+
+
+# -- scale, and other shapes ------------------------------------------------------------------------------------------
+
+DEPLOYMENT_CONFIG: JsonObject = {
+    "metadata": {"name": "d"},
+    "spec": {
+        "replicas": 1,
+        "selector": {"matchLabels": {"a": "b"}},
+        "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "x"}]}},
+    },
+}
+SCALE_CONFIG: JsonObject = {
+    "apiVersion": "autoscaling/v1",
+    "kind": "Scale",
+    "metadata": {"name": "d"},
+    "spec": {"replicas": 3},
+}
+
+
+async def test_who_scales_owns_the_replicas_alone_and_without_a_time() -> None:
+    registry = make_registry()
+    scaling = Scaling(registry)
+    await apply(registry, DEPLOYMENT, DEPLOYMENT_CONFIG, by("m"))
+    await scaling.patch(DEPLOYMENT, "d", NS, {"spec": {"replicas": 2}}, "merge", options=by("me"))
+    found = await registry.get(DEPLOYMENT, "d", NS)
+    assert owners(found)["me Update scale"] == {"f:spec": {"f:replicas": {}}}
+    assert "f:replicas" not in owners(found)["m Apply"]["f:spec"]
+    assert times(found)["me"] is None
+    with pytest.raises(ApplyConflict, match=r'conflict with "me" with subresource "scale" using apps/v1: \.spec\.repl'):
+        await scaling.patch(DEPLOYMENT, "d", NS, SCALE_CONFIG, "apply", options=by("auto"))
+    scale = (await scaling.patch(DEPLOYMENT, "d", NS, SCALE_CONFIG, "apply", options=by("auto", force=True))).object
+    assert scale["spec"] == {"replicas": 3}
+    found = await registry.get(DEPLOYMENT, "d", NS)
+    assert owners(found)["auto Apply scale"] == {"f:spec": {"f:replicas": {}}}
+    assert "me Update scale" not in owners(found)
+
+
+async def test_what_is_applied_to_scale_must_be_a_scale() -> None:
+    registry = make_registry()
+    await apply(registry, DEPLOYMENT, DEPLOYMENT_CONFIG, by("m"))
+    wrong = {**SCALE_CONFIG, "apiVersion": "apps/v1", "kind": "Deployment"}
+    with pytest.raises(BadRequest, match="invalid object type: apps/v1, Kind=Deployment"):
+        await Scaling(registry).patch(DEPLOYMENT, "d", NS, wrong, "apply", options=by("m"))
+
+
+async def test_an_old_shape_is_applied_as_what_it_is_stored_as() -> None:
+    registry = make_registry()
+    backend = {"serviceName": "web", "servicePort": 80}
+    config = {"metadata": {"name": "i"}, "spec": {"backend": backend}}
+    found = (await apply(registry, INGRESS_V1BETA1, config, by("m"))).object
+    assert found["spec"]["backend"] == backend
+    assert owners(found)["m Apply"]["f:spec"].keys() == {"f:defaultBackend"}
+    assert found["metadata"]["managedFields"][0]["apiVersion"] == "networking.k8s.io/v1"
+    with pytest.raises(BadRequest, match=r"invalid object type: networking\.k8s\.io/v1, Kind=Ingress"):
+        await registry.patch(
+            INGRESS_V1BETA1,
+            "i",
+            NS,
+            {**config, "apiVersion": "networking.k8s.io/v1", "kind": "Ingress"},
+            "apply",
+            options=by("m"),
+        )

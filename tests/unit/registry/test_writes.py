@@ -126,7 +126,7 @@ async def test_identity_is_restored_and_another_uid_conflicts() -> None:
     ("sent", "text"),
     [
         (config_map("b"), "the name of the object (b) does not match the name on the URL (a)"),
-        ({"metadata": {}}, "the name of the object (based on URL) was undeterminable: name must be provided"),
+        ({"metadata": {}}, "the name of the object (a based on URL) was undeterminable: name must be provided"),
         (
             {"metadata": {"name": "a", "namespace": "other"}},
             "the namespace of the provided object does not match the namespace sent on the request",
