@@ -21,6 +21,7 @@ from emulator.apiserver.deprecation import deprecation_warnings
 from emulator.apiserver.io.respond import error_response, object_response
 from emulator.apiserver.io.watch import Watches
 from emulator.apiserver.negotiation import Form, body_type, form_of, patch_type
+from emulator.apiserver.orphans import deletion_warnings, propagation_for
 from emulator.apiserver.parameters import (
     Query,
     delete_parameters,
@@ -205,9 +206,10 @@ class Handlers:
         if raw:
             body = decode_delete_options(body_type(call.request.headers.get("Content-Type", "")), raw)
         found = delete_parameters(call.query, body)
+        call.warnings += deletion_warnings(call.target.kind, found.propagation)
         return DeleteOptions(
             dry_run=found.dry_run,
-            propagation=found.propagation,
+            propagation=propagation_for(call.target.kind, found.propagation),
             grace_period_seconds=found.grace_period_seconds,
             uid=found.uid,
             resource_version=found.resource_version,
