@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from emulator.api.errors import AlreadyExists, ApiError, Conflict, Invalid, NotFound
-from emulator.api.kinds import ENDPOINTS, NAMESPACE, SERVICE, Kind
+from emulator.api.kinds import ENDPOINTS, IP_ADDRESS, NAMESPACE, SERVICE, Kind
 from emulator.api.meta import JsonObject
 from emulator.config.settings import ClusterConfig
 from emulator.io.clock import randrange, utc_now
 from emulator.registry import service_allocation
-from emulator.registry.admission import SYSTEM_NAMESPACES, admit_create, admit_delete
+from emulator.registry.admission import admit_create, admit_delete
 from emulator.registry.allocation import Allocators, Operation
 from emulator.registry.applying import configuration_in_storage, configured
 from emulator.registry.conversion.shapes import (
@@ -32,6 +32,7 @@ from emulator.registry.conversion.shapes import (
 )
 from emulator.registry.decoding import decoded, patched, validation_errors
 from emulator.registry.deletion import Deletion, goes_with_update, plan_deletion, plan_namespace_deletion
+from emulator.registry.initial import addresses_of, initial_objects, ip_address
 from emulator.registry.io.reader import Reader
 from emulator.registry.jsoncopy import json_copy
 from emulator.registry.managedfields import Entries, updated
@@ -280,7 +281,7 @@ class Registry:
     # -- steps -------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Learn what stored Services hold, and make the namespaces every cluster has. Done once, by the first use."""
+        """Learn what stored Services hold, and make what every cluster has. Done once, by the first use."""
         if not self._started:
             async with self._starting:
                 await self._start()
@@ -291,11 +292,27 @@ class Registry:
         services, _ = await self._store.values(SERVICE.resource)
         for service in services:
             self._allocators.hold(*service_allocation.held(service))
-        for name in SYSTEM_NAMESPACES:
-            if await self._store.get(NAMESPACE.resource, name) is None:
-                own, warnings = decoded(NAMESPACE, {"metadata": {"name": name}}, OWN_WRITE)
-                await self._create(strategy_of(NAMESPACE), own, warnings, OWN_WRITE, NAMESPACE)
+        for kind, object in initial_objects(self.config):
+            await self._ensure(kind, object)
+        for service in services:
+            await self._show_addresses(None, service)
         self._started = True
+
+    async def _ensure(self, kind: Kind, object: JsonObject) -> None:
+        """Make an object of the server's own; one that is there is left as it is."""
+        if await self._store.get(kind.resource, object["metadata"]["name"]) is None:
+            own, warnings = decoded(kind, object, OWN_WRITE)
+            with suppress(AlreadyExists):
+                await self._create(strategy_of(kind), own, warnings, OWN_WRITE, kind)
+
+    async def _show_addresses(self, before: JsonObject | None, service: JsonObject | None) -> None:
+        """Each address a Service has from the ranges is an IPAddress too, for as long as the Service has it."""
+        had, has = addresses_of(before), addresses_of(service)
+        for address in sorted(had - has):
+            await self._take_away(IP_ADDRESS, address)
+        for address in sorted(has - had):
+            assert service is not None
+            await self._ensure(IP_ADDRESS, ip_address(service, address))
 
     async def _turn(self) -> None:
         """Every so many writes the other tasks get the loop. Before anything is taken, so a cancel leaves nothing."""
@@ -379,6 +396,8 @@ class Registry:
             operation.revert()
             raise
         operation.commit()
+        if kind.resource == SERVICE.resource and not options.dry_run:
+            await self._show_addresses(None, stored)
         return Written(stored, warnings, created=True)
 
     async def _insert(self, kind: Kind, object: JsonObject, *, generated: bool, dry_run: bool) -> JsonObject:
@@ -464,6 +483,8 @@ class Registry:
         except (ApiError, Superseded):
             operation.revert()
             raise
+        if kind.resource == SERVICE.resource and not subresource:
+            await self._show_addresses(old, event.object)  # before anybody else can have what it gave back
         operation.commit()
         return Written(event.object, warnings)
 
@@ -491,20 +512,22 @@ class Registry:
         """The last state of what is gone now. Raises Superseded."""
         event = await self._store.commit(strategy.kind.resource, key, None, expected=version_of(object))
         if strategy.kind.resource == SERVICE.resource:
+            await self._show_addresses(object, None)
             operation = Operation(dry_run=False, rng=self._rng)
             service_allocation.release(self._allocators, operation, object)
             operation.commit()
-            await self._remove_endpoints(key)
+            # A Service takes its Endpoints with it at once; its EndpointSlices are the garbage collector's.
+            await self._take_away(ENDPOINTS, key)
         return event.object
 
-    async def _remove_endpoints(self, key: str) -> None:
-        """A Service takes its Endpoints with it at once; its EndpointSlices are the garbage collector's."""
+    async def _take_away(self, kind: Kind, key: str) -> None:
+        """What goes with another object, if it is there."""
         for _ in range(ATTEMPTS):
-            endpoints = await self._store.get(ENDPOINTS.resource, key)
-            if endpoints is None:
+            held = await self._store.get(kind.resource, key)
+            if held is None:
                 return
             try:
-                await self._store.commit(ENDPOINTS.resource, key, None, expected=version_of(endpoints))
+                await self._store.commit(kind.resource, key, None, expected=version_of(held))
                 return
             except Superseded:
                 continue

@@ -10,7 +10,7 @@ from typing import Any
 
 from emulator.api.errors import FieldError, invalid, required
 from emulator.api.kinds import IP_ADDRESS, SERVICE_CIDR
-from emulator.api.meta import JsonObject
+from emulator.api.meta import JsonObject, format_time
 from emulator.registry.kinds import fields
 from emulator.registry.kinds.ingress_validation import path_segment_texts, segment_errors
 from emulator.registry.kinds.shaping import drop_empty, part
@@ -26,7 +26,11 @@ def default_service_cidr(service_cidr: JsonObject, context: Context) -> None:
 
 
 def prepare_service_cidr(service_cidr: JsonObject, context: Context) -> None:
+    """The range the cluster began with is in use; no addresses are taken from any other."""
     service_cidr["status"] = {}
+    if service_cidr["metadata"].get("name") == "kubernetes":
+        condition = {"type": "Ready", "status": "True", "reason": "", "message": "Kubernetes Service CIDR is ready"}
+        service_cidr["status"]["conditions"] = [{**condition, "lastTransitionTime": format_time(context.at)}]
 
 
 def validate_service_cidr(service_cidr: JsonObject, context: Context) -> list[FieldError]:
