@@ -38,6 +38,7 @@ from emulator.registry.managed_entries import (
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 KUBECTL = "kubectl"  # the applier for which the annotation of client-side apply still counts
+TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 BEFORE_FIRST_APPLY = "before-first-apply"
 MAX_ANNOTATIONS_BYTES = 256 * 1024  # validation.TotalAnnotationSizeLimitB
 
@@ -99,12 +100,20 @@ def updated(
     managed = _sent_or_held(kind, held, sent, subresource)
     if not managed.owned and live is not None:
         return []  # tracking begins with a create or an apply
-    before = zero_object(kind) if live is None else live
+    before, who = zero_object(kind) if live is None else live, key_of(manager, UPDATE, kind, subresource)
     try:
-        after = _update(kind, before, new, managed, key_of(manager, UPDATE, kind, subresource), subresource, at)
+        after = _update(kind, before, _as_typed(kind, new), managed, who, subresource, at)
     except ShapeError:
         return held or []
     return encode(capped(after), kind)
+
+
+def _as_typed(kind: Kind, new: JsonObject) -> JsonObject:
+    """The object as it looks after Go's conversions: a DaemonSet always has its generation in an annotation."""
+    if kind.resource != "daemonsets.apps" or TEMPLATE_GENERATION in annotations_of(new):
+        return new
+    annotations = {**annotations_of(new), TEMPLATE_GENERATION: "0"}
+    return {**new, "metadata": {**new["metadata"], "annotations": annotations}}
 
 
 def _sent_or_held(kind: Kind, held: Any, sent: Any, subresource: str) -> Managed:

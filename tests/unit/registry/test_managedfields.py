@@ -10,6 +10,7 @@ import pytest
 from emulator.api.errors import ApiError, BadRequest, Conflict, Invalid, NotFound
 from emulator.api.kinds import (
     CONFIG_MAP,
+    DAEMON_SET,
     DEPLOYMENT,
     ENDPOINT_SLICE,
     EVENT,
@@ -500,3 +501,14 @@ async def test_an_old_shape_is_applied_as_what_it_is_stored_as() -> None:
             "apply",
             options=by("m"),
         )
+
+
+async def test_the_maker_of_a_daemon_set_owns_the_annotation_go_s_conversion_makes() -> None:
+    spec = {key: value for key, value in DEPLOYMENT_CONFIG["spec"].items() if key != "replicas"}
+    object = {"metadata": {"name": "d"}, "spec": spec}
+    made = (await make_registry().create(DAEMON_SET, object, NS, options=by("me"))).object
+    assert owners(made)["me Update"]["f:metadata"] == {
+        "f:annotations": {".": {}, "f:deprecated.daemonset.template.generation": {}}
+    }
+    applied = (await apply(make_registry(), DAEMON_SET, object, by("me"))).object
+    assert "f:metadata" not in owners(applied)["me Apply"]
