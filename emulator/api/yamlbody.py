@@ -50,7 +50,7 @@ def _key_text(key: Any) -> str:
 
 
 def load_yaml(raw: bytes) -> tuple[Any, list[str]]:
-    """The document, and each duplicate key as `line 3: key "a" already set in map`. Raises BadRequest."""
+    """The first document, and each duplicate key as `line 3: key "a" already set in map`. Raises BadRequest."""
     text = raw.decode("utf-8", "replace")
     if text.lstrip()[:1] == "{":
         quick = _json_without_duplicates(text)
@@ -58,7 +58,7 @@ def load_yaml(raw: bytes) -> tuple[Any, list[str]]:
             return quick, []
     loader = _Loader(text)
     try:
-        document = loader.get_single_data()
+        document = loader.get_data() if loader.check_data() else None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         problem = str(error).splitlines()[0] if str(error) else "unreadable"
         raise BadRequest(f"error converting YAML to JSON: yaml: {problem}") from error
