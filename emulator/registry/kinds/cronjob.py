@@ -81,7 +81,7 @@ def _template_errors(spec: JsonObject) -> list[FieldError]:
         shown = workload.shown_selector(spec["selector"])
         errors.append(invalid(f"{path}.selector", shown, "`selector` will be auto-generated"))
     if spec.get("manualSelector"):
-        errors.append(not_supported(f"{path}.manualSelector", True, ("nil", "false")))
+        errors.append(fields.unsupported(f"{path}.manualSelector", True, ("nil", "false")))
     return errors
 
 

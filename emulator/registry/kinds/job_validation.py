@@ -24,7 +24,7 @@ MAX_EXIT_CODES = 255
 MAX_MANAGED_BY_CHARACTERS = 63
 MAX_INDEXES_BYTES = 64 * 1024
 
-COMPLETION_MODES = ("Indexed", "NonIndexed")
+COMPLETION_MODES = ("NonIndexed", "Indexed")
 REPLACEMENT_POLICIES = ("Failed", "TerminatingOrFailed")
 ACTIONS = ("Count", "FailIndex", "FailJob", "Ignore")
 OPERATORS = ("In", "NotIn")
@@ -54,7 +54,7 @@ def job_spec_errors(spec: Spec, path: str) -> list[FieldError]:
         errors += _managed_by_errors(f"{path}.managedBy", spec["managedBy"])
     mode = spec.get("completionMode")
     if mode is not None and mode not in COMPLETION_MODES:
-        errors.append(not_supported(f"{path}.completionMode", mode, COMPLETION_MODES))
+        errors.append(fields.unsupported(f"{path}.completionMode", mode, COMPLETION_MODES))
     errors += _indexed_errors(path, spec) if mode == "Indexed" else []
     errors += _not_indexed_errors(path, spec) if mode in (None, "NonIndexed") else []
     if spec.get("podFailurePolicy") is not None:
@@ -137,7 +137,7 @@ def _restart_policy_errors(path: str, spec: Spec) -> list[FieldError]:
     if not policy or policy == "Always":  # the default of Pods, so it may not have been asked for
         return [required(path, 'valid values: "OnFailure", "Never"')]
     if policy not in ("OnFailure", "Never"):
-        return [not_supported(path, policy, ("OnFailure", "Never"))]
+        return [fields.unsupported(path, policy, ("OnFailure", "Never"))]
     if spec.get("podFailurePolicy") is not None and policy != "Never":
         return [invalid(path, policy, 'only "Never" is supported when podFailurePolicy is specified')]
     return []

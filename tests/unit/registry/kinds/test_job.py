@@ -104,7 +104,7 @@ def test_a_selector_of_ones_own() -> None:
         ),
         (
             job(completionMode="Sorted"),
-            ['spec.completionMode: Unsupported value: "Sorted": supported values: "Indexed", "NonIndexed"'],
+            ['spec.completionMode: Unsupported value: "Sorted": supported values: "NonIndexed", "Indexed"'],
         ),
         (indexed(None), ["spec.completions: Required value: when completion mode is Indexed"]),
         (
