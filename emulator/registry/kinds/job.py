@@ -14,6 +14,7 @@ from emulator.api.errors import FieldError, invalid, required
 from emulator.api.kinds import JOB
 from emulator.api.meta import JsonObject
 from emulator.registry.kinds import fields, job_status, workload
+from emulator.registry.kinds.internal_form import shown_policy, shown_template
 from emulator.registry.kinds.job_validation import is_indexed, job_spec_errors
 from emulator.registry.kinds.pod_affinity import label_selector_errors
 from emulator.registry.kinds.shaping import drop_empty, part
@@ -25,7 +26,15 @@ OLD_CONTROLLER_UID, OLD_JOB_NAME = "controller-uid", "job-name"
 DEFAULT_BACKOFF_LIMIT, UNLIMITED = 6, 2**31 - 1
 MANY_COMPLETIONS, MUCH_PARALLELISM = 100_000, 10_000
 
-_IMMUTABLE = ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy")
+_IMMUTABLE = {
+    "completionMode": "",
+    "podFailurePolicy": "PodFailurePolicy",
+    "backoffLimitPerIndex": "",
+    "managedBy": "",
+    "successPolicy": "SuccessPolicy",
+}
+"""What no update may change, with the internal type of what is no single value."""
+
 _OPTIONAL_COUNTS = ("active", "succeeded", "failed", "completedIndexes")
 
 
@@ -134,10 +143,11 @@ def validate_update(job: JsonObject, old: JsonObject, context: Context) -> list[
     errors = _completions_errors(spec, before)
     errors += workload.selector_change_errors(spec, before)
     if spec["template"] != _changeable_undone(job, old):
-        errors.append(invalid("spec.template", spec["template"], fields.IMMUTABLE))
-    for name in _IMMUTABLE:
+        errors.append(invalid("spec.template", shown_template(spec["template"]), fields.IMMUTABLE))
+    for name, type in _IMMUTABLE.items():
         if spec.get(name) != before.get(name):
-            errors.append(invalid(f"spec.{name}", spec.get(name), fields.IMMUTABLE))
+            shown = shown_policy(type, spec.get(name)) if type else spec.get(name)
+            errors.append(invalid(f"spec.{name}", shown, fields.IMMUTABLE))
     return errors
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from emulator.api import names
 from emulator.api.errors import FieldError, duplicate, invalid, not_supported, required, too_long, too_many
 from emulator.registry.kinds import fields
+from emulator.registry.kinds.internal_form import shown_policy
 from emulator.registry.kinds.pod_validation import validate_pod_template
 
 Spec = Mapping[str, Any]
@@ -217,7 +218,7 @@ def _success_policy_errors(path: str, spec: Spec) -> list[FieldError]:
     policy = spec["successPolicy"]
     rules = policy.get("rules") or ()
     if not is_indexed(spec):
-        return [invalid(path, {"Rules": [_shown_rule(rule) for rule in rules] or None}, NEEDS_INDEXED)]
+        return [invalid(path, shown_policy("SuccessPolicy", policy), NEEDS_INDEXED)]
     at = f"{path}.rules"
     errors: list[FieldError] = []
     if not rules:
@@ -228,11 +229,6 @@ def _success_policy_errors(path: str, spec: Spec) -> list[FieldError]:
     for index, rule in enumerate(rules):
         errors += _success_rule_errors(f"{at}[{index}]", rule, spec.get("completions") or 0)
     return errors
-
-
-def _shown_rule(rule: Spec) -> dict[str, Any]:
-    # The internal type has no JSON names.
-    return {"SucceededIndexes": rule.get("succeededIndexes"), "SucceededCount": rule.get("succeededCount")}
 
 
 def _success_rule_errors(path: str, rule: Spec, completions: int) -> list[FieldError]:
