@@ -44,7 +44,10 @@ KEY_DEFAULTS = {
     ("core.v1.LocalObjectReference", "name"): "",
 }
 """What a list key is when an item leaves it out; the package leaves defaults out."""
-SUBRESOURCE_KINDS = {"autoscaling": {"Scale": "io.k8s.api.autoscaling.v1.Scale"}}
+SUBRESOURCE_KINDS = {
+    "autoscaling": {"Scale": "io.k8s.api.autoscaling.v1.Scale"},
+    "authentication.k8s.io": {"TokenRequest": "io.k8s.api.authentication.v1.TokenRequest"},
+}
 """Kinds that only subresources exchange."""
 META_KINDS = ("meta.v1.DeleteOptions", "meta.v1.Status")
 

@@ -80,7 +80,8 @@ SERVICE = Kind("", "v1", "Service", "services", True, ("svc",), ("all",), subres
 ENDPOINTS = Kind("", "v1", "Endpoints", "endpoints", True, ("ep",))
 CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps", True, ("cm",))
 SECRET = Kind("", "v1", "Secret", "secrets")
-SERVICE_ACCOUNT = Kind("", "v1", "ServiceAccount", "serviceaccounts", True, ("sa",))
+TOKEN = Subresource("token", ("create",), "TokenRequest", "authentication.k8s.io", "v1")
+SERVICE_ACCOUNT = Kind("", "v1", "ServiceAccount", "serviceaccounts", True, ("sa",), subresources=(TOKEN,))
 EVENT = Kind("", "v1", "Event", "events", True, ("ev",))
 REPLICATION_CONTROLLER = Kind(
     "", "v1", "ReplicationController", "replicationcontrollers", True, ("rc",), ("all",), subresources=(SCALE, STATUS)
@@ -185,6 +186,35 @@ DEPLOYMENT_V1BETA1 = Kind(
 )
 DAEMON_SET_V1BETA1 = Kind(EXTENSIONS, "v1beta1", "DaemonSet", "daemonsets", subresources=(STATUS,), storage=DAEMON_SET)
 
+AUTHENTICATION, AUTHORIZATION = "authentication.k8s.io", "authorization.k8s.io"
+ONLY_CREATE = ("create",)
+SELF_SUBJECT_REVIEW = Kind(AUTHENTICATION, "v1", "SelfSubjectReview", "selfsubjectreviews", False, verbs=ONLY_CREATE)
+TOKEN_REVIEW = Kind(AUTHENTICATION, "v1", "TokenReview", "tokenreviews", False, verbs=ONLY_CREATE)
+LOCAL_SUBJECT_ACCESS_REVIEW = Kind(
+    AUTHORIZATION, "v1", "LocalSubjectAccessReview", "localsubjectaccessreviews", verbs=ONLY_CREATE
+)
+SELF_SUBJECT_ACCESS_REVIEW = Kind(
+    AUTHORIZATION, "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", False, verbs=ONLY_CREATE
+)
+SELF_SUBJECT_RULES_REVIEW = Kind(
+    AUTHORIZATION, "v1", "SelfSubjectRulesReview", "selfsubjectrulesreviews", False, verbs=ONLY_CREATE
+)
+SUBJECT_ACCESS_REVIEW = Kind(
+    AUTHORIZATION, "v1", "SubjectAccessReview", "subjectaccessreviews", False, verbs=ONLY_CREATE
+)
+REVIEWS: tuple[Kind, ...] = (
+    SELF_SUBJECT_REVIEW,
+    TOKEN_REVIEW,
+    LOCAL_SUBJECT_ACCESS_REVIEW,
+    SELF_SUBJECT_ACCESS_REVIEW,
+    SELF_SUBJECT_RULES_REVIEW,
+    SUBJECT_ACCESS_REVIEW,
+)
+"""Questions put as objects: answered at once and never stored."""
+
+TOKEN_REQUEST = Kind(AUTHENTICATION, "v1", "TokenRequest", "tokenrequests")
+"""What is exchanged at serviceaccounts/token; no resource of its own."""
+
 SCALE_KIND = Kind("autoscaling", "v1", "Scale", "scales")
 """What is exchanged at /scale; no resource of its own."""
 
@@ -211,7 +241,7 @@ SHAPES: tuple[Kind, ...] = (
 """Other shapes of stored kinds. Those of old have no short names and no categories, and the last places in discovery,
 so that clients take the modern version unless they name the old one."""
 
-SERVED: tuple[Kind, ...] = (*KINDS, *SHAPES)
+SERVED: tuple[Kind, ...] = (*KINDS, *REVIEWS, *SHAPES)
 """Every kind the API serves, in discovery's order."""
 
 _BY_PLURAL = {(kind.group, kind.version, kind.plural): kind for kind in SERVED}

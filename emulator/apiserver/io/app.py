@@ -16,6 +16,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from emulator.api.errors import ApiError, InternalError, StartError
+from emulator.apiserver.io.accounts import Accounts
 from emulator.apiserver.io.auth import Authenticator, is_open
 from emulator.apiserver.io.documents import Documents
 from emulator.apiserver.io.handlers import Handlers
@@ -24,9 +25,12 @@ from emulator.apiserver.io.tls import server_context
 from emulator.apiserver.io.watch import Watches
 from emulator.apiserver.parameters import flag
 from emulator.apiserver.requestinfo import OtherRequest, ResourceRequest, target_of
+from emulator.apiserver.users import User
 from emulator.config.settings import ClusterConfig
+from emulator.io.clock import randrange, utc_now
 from emulator.io.tasks import TaskOwner
 from emulator.pki.authority import Credentials
+from emulator.pki.tokens import TokenKey
 from emulator.registry.io.pipeline import Registry
 
 log = logging.getLogger(__name__)
@@ -39,6 +43,7 @@ HANDSHAKE_SECONDS = 10.0
 TLS_SHUTDOWN_SECONDS = 1.0
 LINGER_SECONDS = 2.0  # for reading the rest of a refused body, so that the client sees the answer
 DRAIN_SECONDS = 2.0  # how long requests under way may take when the server stops
+ANYBODY = User("system:anonymous", groups=("system:unauthenticated",))
 
 
 class ApiServer:
@@ -59,9 +64,10 @@ class ApiServer:
     ) -> None:
         self.config = config
         self.port = config.api_port
-        self._auth = Authenticator(credentials)
+        accounts = Accounts(registry, TokenKey(), clock=utc_now, rng=randrange)
+        self._auth = Authenticator(credentials, accounts)
         self._tls = server_context(credentials)
-        self._handlers = Handlers(registry)
+        self._handlers = Handlers(registry, accounts, self._auth.of_token)
         self._documents = Documents(synced, lambda: f"{HOST}:{self.port}", platform.machine())
         self._extra: list[socket.socket] = []
         self._web: web.Server | None = None
@@ -140,7 +146,7 @@ class ApiServer:
         """Answer one request; never raises but when cancelled."""
         try:
             path = request.rel_url.raw_path
-            user = "" if is_open(path.rstrip("/")) else self._auth.user(request)
+            user = ANYBODY if is_open(path.rstrip("/")) else await self._auth.user(request)
             target = target_of(request.method, path, watch=flag(_query(request), "watch"))
             if isinstance(target, ResourceRequest):
                 return await self._handlers.handle(request, target, _query(request), user)

@@ -1,4 +1,4 @@
-"""Who sends a request: the holder of the token, or of the client certificate.
+"""Who sends a request: the holder of the token, of the client certificate, or of a ServiceAccount's token.
 
 On plain http nobody is asked for credentials, because kubectl never sends any there; instead such a request must
 name a loopback host and come from no web page, so that a browser cannot be made to send it.
@@ -13,31 +13,42 @@ from typing import Any
 from aiohttp import web
 
 from emulator.api.errors import Forbidden, Unauthorized
+from emulator.apiserver.io.accounts import Accounts
+from emulator.apiserver.users import AUTHENTICATED, User
 from emulator.pki.authority import ADMIN_GROUP, ADMIN_USER, Credentials
 
+ADMIN = User(ADMIN_USER, groups=(ADMIN_GROUP, AUTHENTICATED))
 OPEN_PATHS = ("/healthz", "/livez", "/readyz", "/version")
 
 
 class Authenticator:
     """Says who sends a request, or raises Unauthorized."""
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, credentials: Credentials, accounts: Accounts) -> None:
         self._token = credentials.token.encode()
+        self._accounts = accounts
 
-    def user(self, request: web.BaseRequest) -> str:
-        """The user's name. Raises Unauthorized, and Forbidden for what only a browser would send over http."""
+    async def of_token(self, token: str) -> User | None:
+        """Whose a bearer token is."""
+        if hmac.compare_digest(token.strip().encode(), self._token):
+            return ADMIN
+        return await self._accounts.user(token.strip())
+
+    async def user(self, request: web.BaseRequest) -> User:
+        """The user. Raises Unauthorized, and Forbidden for what only a browser would send over http."""
         header = request.headers.get("Authorization", "")
         scheme, _, token = header.partition(" ")
         if scheme.lower() == "bearer" and token:
-            if hmac.compare_digest(token.strip().encode(), self._token):
-                return ADMIN_USER
-            raise Unauthorized("Unauthorized")
+            found = await self.of_token(token)
+            if found is None:
+                raise Unauthorized("Unauthorized")
+            return found
         transport = request.transport
         if transport is None or transport.get_extra_info("sslcontext") is None:
             _refuse_browsers(request)
-            return ADMIN_USER
+            return ADMIN
         if _is_admin(transport.get_extra_info("peercert")):
-            return ADMIN_USER
+            return ADMIN
         raise Unauthorized("Unauthorized")
 
 

@@ -13,11 +13,13 @@ from datetime import datetime
 from aiohttp import web
 
 from emulator.api.errors import ApiError, RequestEntityTooLarge
-from emulator.api.kinds import SCALE_KIND
+from emulator.api.kinds import REVIEWS, SCALE_KIND, SERVICE_ACCOUNT, TOKEN, TOKEN_REQUEST, TOKEN_REVIEW
 from emulator.api.meta import JsonObject
-from emulator.apiserver import shapes
+from emulator.api.schema import decode
+from emulator.apiserver import reviews, shapes
 from emulator.apiserver.bodies import Body, decode_delete_options, decode_object, decode_patch
 from emulator.apiserver.deprecation import deprecation_warnings
+from emulator.apiserver.io.accounts import Accounts
 from emulator.apiserver.io.respond import error_response, object_response
 from emulator.apiserver.io.watch import Watches
 from emulator.apiserver.negotiation import Form, body_type, form_of, patch_type
@@ -30,6 +32,7 @@ from emulator.apiserver.parameters import (
     write_parameters,
 )
 from emulator.apiserver.requestinfo import ResourceRequest
+from emulator.apiserver.users import User
 from emulator.io.clock import randrange, utc_now
 from emulator.registry.io.pipeline import Registry
 from emulator.registry.io.scaling import Scaling
@@ -54,7 +57,7 @@ class Call:
     request: web.BaseRequest
     target: ResourceRequest
     query: Query
-    user: str
+    user: User
     form: Form
     warnings: list[str] = field(default_factory=list)
 
@@ -65,12 +68,16 @@ class Handlers:
     def __init__(
         self,
         registry: Registry,
+        accounts: Accounts,
+        of_token: Callable[[str], Awaitable[User | None]],
         *,
         clock: Callable[[], datetime] = utc_now,
         rng: Callable[[int], int] = randrange,
     ) -> None:
         self._registry = registry
         self._scaling = Scaling(registry)
+        self._accounts = accounts
+        self._of_token = of_token
         self._clock = clock
         self.watches = Watches(registry, clock, rng)
         self._verbs: dict[str, Callable[[Call], Awaitable[web.StreamResponse]]] = {
@@ -85,7 +92,7 @@ class Handlers:
         }
 
     async def handle(
-        self, request: web.BaseRequest, target: ResourceRequest, query: Query, user: str
+        self, request: web.BaseRequest, target: ResourceRequest, query: Query, user: User
     ) -> web.StreamResponse:
         warnings = deprecation_warnings(target.kind)
         try:
@@ -137,11 +144,31 @@ class Handlers:
 
     async def _create(self, call: Call) -> web.Response:
         target, options = call.target, self._write_options(call, "CreateOptions")
+        if target.kind in REVIEWS:
+            return await self._review(call)
+        if target.kind is SERVICE_ACCOUNT and target.subresource == TOKEN.name:
+            return await self._issue_token(call)
         body = await self._body(call)
         options = replace(options, duplicates=body.duplicates)
         written = await self._registry.create(target.kind, body.object, target.namespace, options=options)
         call.warnings += written.warnings
         return self._answer(call, written.object, status=201)
+
+    async def _review(self, call: Call) -> web.Response:
+        kind, asked = call.target.kind, (await self._body(call)).object
+        token = (asked.get("spec") or {}).get("token")
+        reviewed = await self._of_token(token) if kind is TOKEN_REVIEW and isinstance(token, str) else None
+        at = self._clock()
+        asked = decode(kind, asked).object
+        body = reviews.answer(kind, asked, call.user, call.target.namespace, reviewed=reviewed, at=at)
+        return object_response(body, form=call.form, status=201, warnings=call.warnings)
+
+    async def _issue_token(self, call: Call) -> web.Response:
+        type = body_type(call.request.headers.get("Content-Type", ""))
+        asked = decode_object(TOKEN_REQUEST, type, await read_body(call.request)).object
+        asked = decode(TOKEN_REQUEST, asked).object
+        body = await self._accounts.issue(call.target.namespace, call.target.name, asked)
+        return object_response(body, form=call.form, status=201, warnings=call.warnings)
 
     async def _update(self, call: Call) -> web.Response:
         target, options = call.target, self._write_options(call, "UpdateOptions")
@@ -198,7 +225,9 @@ class Handlers:
     def _write_options(self, call: Call, options_kind: str, *, apply: bool = False) -> WriteOptions:
         user_agent = call.request.headers.get("User-Agent", "")
         found = write_parameters(call.query, options_kind, user_agent=user_agent, apply=apply)
-        return WriteOptions(found.dry_run, found.field_manager, found.field_validation, call.user, force=found.force)
+        return WriteOptions(
+            found.dry_run, found.field_manager, found.field_validation, call.user.name, force=found.force
+        )
 
     async def _delete_options(self, call: Call) -> DeleteOptions:
         raw = await read_body(call.request)
@@ -213,7 +242,7 @@ class Handlers:
             grace_period_seconds=found.grace_period_seconds,
             uid=found.uid,
             resource_version=found.resource_version,
-            user=call.user,
+            user=call.user.name,
         )
 
 
