@@ -14,6 +14,22 @@ from emulator.api.meta import JsonObject
 AGGREGATED_GROUP = "apidiscovery.k8s.io"
 AGGREGATED_KIND = "APIGroupDiscoveryList"
 AGGREGATED_VERSIONS = ("v2", "v2beta1")
+GROUP_ORDER = (
+    "apps",
+    "events.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "networking.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "storage.k8s.io",
+    "scheduling.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+)
+"""By upstream's priority (pkg/controlplane: the APIServices' groupPriorityMinimum); others come after these."""
 
 
 def core_versions(kinds: Iterable[Kind], server_address: str) -> JsonObject:
@@ -77,8 +93,9 @@ def paths(kinds: Iterable[Kind], others: Sequence[str]) -> JsonObject:
 
 
 def _groups(kinds: Sequence[Kind]) -> list[str]:
-    """The named groups in order of appearance."""
-    return list(dict.fromkeys(kind.group for kind in kinds if kind.group))
+    """The named groups in upstream's order, those it does not have in order of appearance."""
+    found = dict.fromkeys(kind.group for kind in kinds if kind.group)
+    return [name for name in GROUP_ORDER if name in found] + [name for name in found if name not in GROUP_ORDER]
 
 
 def _versions(kinds: Iterable[Kind], group: str) -> list[str]:

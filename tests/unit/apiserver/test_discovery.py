@@ -71,3 +71,10 @@ def test_aggregated_discovery_splits_core_from_the_rest() -> None:
 def test_the_root_lists_every_path_once() -> None:
     body = discovery.paths([WEB, CLUSTER], ["/version"])
     assert body["paths"] == ["/api", "/api/v1", "/apis", "/apis/example.com", "/apis/example.com/v1", "/version"]
+
+
+def test_groups_come_in_upstreams_order() -> None:
+    names = ("extensions", "batch", "events.k8s.io", "mine.example", "apps")
+    kinds = [Kind(name, "v1", "Thing", "things") for name in names]
+    groups = [entry["name"] for entry in discovery.group_list(kinds)["groups"]]
+    assert groups == ["apps", "events.k8s.io", "batch", "extensions", "mine.example"]
