@@ -27,8 +27,8 @@ SANDBOX = ClusterConfig(
 )
 
 
-def context(subresource: str = "", config: ClusterConfig = SANDBOX) -> Context:
-    return Context(config, AT, subresource)
+def context(subresource: str = "", config: ClusterConfig = SANDBOX, *, is_update: bool = False) -> Context:
+    return Context(config, AT, subresource, is_update)
 
 
 def created(resource: str, object: JsonObject, config: ClusterConfig = SANDBOX) -> JsonObject:
@@ -50,16 +50,17 @@ def create_errors(resource: str, object: JsonObject, config: ClusterConfig = SAN
 
 def updated(resource: str, old: JsonObject, new: JsonObject, subresource: str = "") -> JsonObject:
     strategy, made = STRATEGIES[resource], copy.deepcopy(new)
-    strategy.default(made, context(subresource))
-    strategy.prepare_update(made, copy.deepcopy(old), context(subresource))
+    strategy.default(made, context(subresource, is_update=True))
+    strategy.prepare_update(made, copy.deepcopy(old), context(subresource, is_update=True))
     return made
 
 
 def update_errors(resource: str, old: JsonObject, new: JsonObject, subresource: str = "") -> list[str]:
     strategy, made = STRATEGIES[resource], updated(resource, old, new, subresource)
     try:
-        errors = strategy.validate(made, context(subresource))
-        return texts([*errors, *strategy.validate_update(made, old, context(subresource))])
+        update = context(subresource, is_update=True)
+        errors = strategy.validate(made, update)
+        return texts([*errors, *strategy.validate_update(made, old, update)])
     except Invalid as error:
         return texts(error.errors)
 
