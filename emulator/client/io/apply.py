@@ -1,4 +1,8 @@
-"""Apply and delete manifests through any Client: the good ones are done, the bad ones come back with their reason."""
+"""Apply and delete manifests through any Client: the good ones are done, the bad ones come back with their reason.
+
+Apply is server-side apply; what is applied also carries the annotation of kubectl's older way, so that either
+`kubectl apply` may go on from there.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from emulator.api.errors import ApiError, NotFound
-from emulator.api.kinds import NAMESPACE
-from emulator.api.meta import JsonObject
+from emulator.api.kinds import NAMESPACE, Kind
+from emulator.api.meta import JsonObject, annotations_of
 from emulator.client.io.protocol import Client
 from emulator.client.manifests import Manifest
-from emulator.client.threeway import apply_patch, with_last_applied
+from emulator.registry.managedfields import LAST_APPLIED, last_applied_text
+
+MANAGER = "kubemu"
 
 Outcome = Literal["created", "configured", "unchanged", "deleted", "not found", "skipped", "failed"]
 
@@ -50,20 +56,38 @@ async def apply_one(client: Client, manifest: Manifest, *, namespace: str = "def
     try:
         if not metadata.get("name"):
             return Applied(manifest, "created", object=await client.create(kind, wanted, strict=True))
-        try:
-            live = await client.get(kind, metadata["name"], metadata.get("namespace", ""))
-        except NotFound:
-            created = await client.create(kind, with_last_applied(wanted), strict=True)
-            return Applied(manifest, "created", object=created)
-        patch = apply_patch(wanted, live)
-        if not patch:
-            return Applied(manifest, "unchanged", object=live)
-        patched = await client.patch(
-            kind, metadata["name"], metadata.get("namespace", ""), patch=patch, patch_type="strategic", strict=True
+        live = await _held(client, kind, metadata["name"], metadata.get("namespace", ""))
+        applied = await client.patch(
+            kind,
+            metadata["name"],
+            metadata.get("namespace", ""),
+            patch=with_last_applied(wanted),
+            patch_type="apply",
+            strict=True,
+            manager=MANAGER,
+            force=True,
         )
-        return Applied(manifest, "configured", object=patched)
+        if live is None:
+            return Applied(manifest, "created", object=applied)
+        same = live["metadata"]["resourceVersion"] == applied["metadata"]["resourceVersion"]
+        return Applied(manifest, "unchanged" if same else "configured", object=applied)
     except ApiError as error:
         return Applied(manifest, "failed", str(error))
+
+
+async def _held(client: Client, kind: Kind, name: str, namespace: str) -> JsonObject | None:
+    try:
+        return await client.get(kind, name, namespace)
+    except NotFound:
+        return None
+
+
+def with_last_applied(wanted: JsonObject) -> JsonObject:
+    """`wanted` carrying itself in the annotation that kubectl's client-side apply compares with."""
+    annotations = {k: v for k, v in annotations_of(wanted).items() if k != LAST_APPLIED}
+    bare = {**wanted, "metadata": {**wanted["metadata"], "annotations": annotations}}
+    marked = {**annotations, LAST_APPLIED: last_applied_text(bare)}
+    return {**bare, "metadata": {**bare["metadata"], "annotations": marked}}
 
 
 async def delete_all(client: Client, manifests: Iterable[Manifest], *, namespace: str = "default") -> list[Applied]:

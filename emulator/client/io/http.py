@@ -21,6 +21,7 @@ PATCH_TYPES = {
     "json": "application/json-patch+json",
     "merge": "application/merge-patch+json",
     "strategic": "application/strategic-merge-patch+json",
+    "apply": "application/apply-patch+yaml",
 }
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=5)
@@ -107,9 +108,15 @@ class HttpClient:
         patch_type: PatchType = "merge",
         subresource: str = "",
         strict: bool = False,
+        manager: str = "",
+        force: bool = False,
     ) -> JsonObject:
         path = path_of(kind, namespace, name, subresource)
         params = _validation(strict)
+        if manager:
+            params["fieldManager"] = manager
+        if force:
+            params["force"] = "true"
         return await self.request("PATCH", path, params=params, body=patch, content_type=PATCH_TYPES[patch_type])
 
     async def delete(

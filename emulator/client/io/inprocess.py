@@ -74,8 +74,12 @@ class InProcessClient:
         patch_type: PatchType = "merge",
         subresource: str = "",
         strict: bool = False,
+        manager: str = "",
+        force: bool = False,
     ) -> JsonObject:
         options = self._strict if strict else self._write
+        if manager or force:
+            options = replace(options, field_manager=manager or options.field_manager, force=force)
         written = await self._registry.patch(
             kind, name, namespace, patch, patch_type, subresource=subresource, options=options
         )

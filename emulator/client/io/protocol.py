@@ -11,7 +11,7 @@ from emulator.api.kinds import Kind
 from emulator.api.meta import JsonObject
 
 EventType = Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
-PatchType = Literal["json", "merge", "strategic"]
+PatchType = Literal["json", "merge", "strategic", "apply"]
 Propagation = Literal["Background", "Foreground", "Orphan"]
 
 
@@ -66,7 +66,12 @@ class Client(Protocol):
         patch_type: PatchType = "merge",
         subresource: str = "",
         strict: bool = False,
-    ) -> JsonObject: ...
+        manager: str = "",
+        force: bool = False,
+    ) -> JsonObject:
+        """`apply` is server-side apply: `patch` is what `manager` wants, `force` takes fields that others own.
+        Without a manager the client's own name counts."""
+        ...
 
     async def delete(
         self,
