@@ -8,7 +8,8 @@ import pytest
 
 from emulator.api.meta import JsonObject
 from emulator.registry.kinds.cronjob import ZONE_IN_SCHEDULE
-from tests.unit.registry.kinds.support import STRATEGIES, context, create_errors, created, patched, texts, warnings
+from emulator.registry.kinds.table import STRATEGIES
+from tests.unit.registry.kinds.support import context, create_errors, created, patched, texts, warnings
 from tests.unit.registry.kinds.workloads import template
 
 RESOURCE = "cronjobs.batch"
