@@ -33,6 +33,7 @@ class Index:
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
         self._by_namespace: dict[str, dict[str, JsonObject]] = {}
+        self._by_owner: dict[tuple[str, str], dict[str, JsonObject]] = {}
 
     def __len__(self) -> int:
         return sum(len(objects) for objects in self._by_namespace.values())
@@ -51,6 +52,10 @@ class Index:
         """The namespace's objects by name; a live view."""
         return self._by_namespace.get(namespace, {})
 
+    def owned_by(self, uid: str, namespace: str) -> Mapping[str, JsonObject]:
+        """The namespace's objects whose controlling owner has this uid, "" for those without one; a live view."""
+        return self._by_owner.get((namespace, uid), {})
+
     def put(self, object: JsonObject) -> Change | None:
         """Add or replace; None when this very resourceVersion is already held."""
         key = key_of(object)
@@ -60,7 +65,10 @@ class Index:
             held, came = previous["metadata"], object["metadata"]
             if held.get("resourceVersion") == came.get("resourceVersion") and held.get("uid") == came.get("uid"):
                 return None
+        if previous is not None:
+            self._disown(key, previous)
         objects[key.name] = object
+        self._by_owner.setdefault((key.namespace, controller_uid(object)), {})[key.name] = object
         return Change("ADDED" if previous is None else "MODIFIED", self.kind, object, previous)
 
     def remove(self, object: JsonObject) -> Change | None:
@@ -72,7 +80,15 @@ class Index:
         previous = objects.pop(key.name)
         if not objects:
             del self._by_namespace[key.namespace]
+        self._disown(key, previous)
         return Change("DELETED", self.kind, object, previous)
+
+    def _disown(self, key: ObjectKey, object: JsonObject) -> None:
+        place = (key.namespace, controller_uid(object))
+        owned = self._by_owner[place]
+        del owned[key.name]
+        if not owned:
+            del self._by_owner[place]
 
     def replace(self, objects: list[JsonObject]) -> list[Change]:
         """The changes that make the index hold exactly `objects` (after a fresh list), already applied."""
@@ -80,3 +96,11 @@ class Index:
         gone = [object for object in self if key_of(object) not in wanted]
         changes = [self.remove(object) for object in gone] + [self.put(object) for object in objects]
         return [change for change in changes if change is not None]
+
+
+def controller_uid(object: JsonObject) -> str:
+    """The uid of the controlling owner, "" without one."""
+    for owner in object["metadata"].get("ownerReferences") or ():
+        if owner.get("controller"):
+            return str(owner["uid"])
+    return ""

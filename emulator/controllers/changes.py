@@ -25,6 +25,10 @@ class View(Protocol):
 
     def all(self, kind: Kind) -> Iterable[JsonObject]: ...
 
+    def owned_by(self, kind: Kind, uid: str, namespace: str) -> Mapping[str, JsonObject]:
+        """Objects whose controlling owner has this uid; "" for those that have none."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Write:
@@ -33,6 +37,8 @@ class Write:
     kind: Kind
     object: JsonObject
     subresource: str = ""
+    told: Callable[[JsonObject], JsonObject] | None = None
+    """The Event to write once it is done, made of the object as it came back."""
 
 
 @dataclass(frozen=True, slots=True)

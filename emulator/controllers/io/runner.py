@@ -26,6 +26,7 @@ from emulator.controllers import (
     kubernetesservice,
     loadbalancer,
     namespace,
+    replicaset,
     scheduler,
 )
 from emulator.controllers.changes import Changes, Controller, Delete, Write
@@ -53,6 +54,9 @@ class InformerView:
     def all(self, kind: Kind) -> Iterable[JsonObject]:
         return self.indexes[kind.resource]
 
+    def owned_by(self, kind: Kind, uid: str, namespace: str) -> Mapping[str, JsonObject]:
+        return self.indexes[kind.resource].owned_by(uid, namespace)
+
 
 def controllers_of(config: ClusterConfig, api_endpoint: tuple[str, int] | None, ca: str) -> list[Controller]:
     """The controllers of a cluster with this config."""
@@ -62,6 +66,7 @@ def controllers_of(config: ClusterConfig, api_endpoint: tuple[str, int] | None, 
         endpointslice.CONTROLLER,
         endpointslicemirroring.CONTROLLER,
         garbage.CONTROLLER,
+        *replicaset.CONTROLLERS,
     ]
     if api_endpoint is not None:
         found.append(kubernetesservice.controller(config.addresses.kubernetes, api_endpoint))
@@ -124,9 +129,12 @@ class ControllerRunner:
         written = [(write.kind, await self._update(write)) for write in changes.updates]
         for write in changes.creates:
             try:
-                written.append((write.kind, await self._client.create(write.kind, write.object)))
+                created = await self._client.create(write.kind, write.object)
             except AlreadyExists:
                 continue  # somebody was faster; its event brings the key back
+            written.append((write.kind, created))
+            if write.told is not None:
+                await self._tell(write.told(created))
         for delete in changes.deletes:
             await self._delete(delete)
         for told in changes.events:
