@@ -15,6 +15,8 @@ from emulator.apiserver.discovery import AGGREGATED_GROUP, AGGREGATED_KIND, AGGR
 
 JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
 BODY_TYPES = (JSON, YAML, PROTOBUF)
+OPENAPI_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+OPENAPI_PROTOBUF_NAMES = (OPENAPI_PROTOBUF, "application/com.github.proto-openapi.spec.v2@v1.0+protobuf")
 PATCH_TYPES: dict[str, str] = {
     "application/json-patch+json": "json",
     "application/merge-patch+json": "merge",
@@ -111,6 +113,18 @@ def discovery_version(accept: str) -> str:
         elif not clause.parameter("as") and clause.type in (JSON, "*/*", "application/*"):
             return ""
     return ""
+
+
+def openapi_type(accept: str) -> str:
+    """JSON or OPENAPI_PROTOBUF, as the client prefers. Raises NotAcceptable."""
+    if not accept.strip():
+        return JSON
+    for clause in media_ranges(accept):
+        if clause.type in OPENAPI_PROTOBUF_NAMES:
+            return OPENAPI_PROTOBUF
+        if clause.type in (JSON, "*/*", "application/*"):
+            return JSON
+    raise NotAcceptable(f"only the following media types are accepted: {JSON}, {OPENAPI_PROTOBUF}")
 
 
 def aggregated_content_type(version: str) -> str:

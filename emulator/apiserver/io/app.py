@@ -151,7 +151,7 @@ class ApiServer:
             if isinstance(target, ResourceRequest):
                 return await self._handlers.handle(request, target, _query(request), user)
             if isinstance(target, OtherRequest):
-                return self._documents.other(request.method, target, request.headers.get("Accept", ""))
+                return await self._documents.other(request, target)
             return self._documents.discovery(request.method, target, request.headers.get("Accept", ""))
         except ApiError as error:
             return error_response(error)
