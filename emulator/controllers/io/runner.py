@@ -19,6 +19,7 @@ from emulator.client.io.informer import Informers
 from emulator.client.io.protocol import Client
 from emulator.config.settings import ClusterConfig
 from emulator.controllers import (
+    deployment,
     endpoints,
     endpointslice,
     endpointslicemirroring,
@@ -66,6 +67,7 @@ def controllers_of(config: ClusterConfig, api_endpoint: tuple[str, int] | None, 
         endpointslice.CONTROLLER,
         endpointslicemirroring.CONTROLLER,
         garbage.CONTROLLER,
+        deployment.CONTROLLER,
         *replicaset.CONTROLLERS,
     ]
     if api_endpoint is not None:
