@@ -8,6 +8,7 @@ for program in "$@"; do
     case $program in
         dig | nslookup) package=bind9-dnsutils ;;
         nft) package=nftables ;;
+        dnsmasq) package=dnsmasq-base ;;
         kubectl) package=kubernetes-client ;;
         *) package=$program ;;
     esac

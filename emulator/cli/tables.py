@@ -36,12 +36,18 @@ def print_table(table: JsonObject, *, wide: bool, namespaces: bool) -> None:
 
 
 def print_objects(objects: list[JsonObject], output: str, *, single: bool) -> None:
-    """As yaml or json; several as a List."""
-    shown: Any = objects[0] if single else {"apiVersion": "v1", "kind": "List", "items": objects}
+    """As yaml or json, keys in order and managedFields left out, as kubectl does; several as a List."""
+    bare = [_without_managers(object) for object in objects]
+    items = {"apiVersion": "v1", "kind": "List", "items": bare, "metadata": {"resourceVersion": ""}}
+    shown: Any = bare[0] if single else items
     if output == "json":
-        click.echo(json.dumps(shown, indent=4))
+        click.echo(json.dumps(shown, indent=4, sort_keys=True))
     else:
-        click.echo(yaml.safe_dump(shown, sort_keys=False), nl=False)
+        click.echo(yaml.safe_dump(shown, width=1_000_000), nl=False)
+
+
+def _without_managers(object: JsonObject) -> JsonObject:
+    return {**object, "metadata": {k: v for k, v in object["metadata"].items() if k != "managedFields"}}
 
 
 def _cell(value: Any) -> str:
