@@ -43,7 +43,28 @@ def print_objects(objects: list[JsonObject], output: str, *, single: bool) -> No
     if output == "json":
         click.echo(json.dumps(shown, indent=4, sort_keys=True))
     else:
-        click.echo(yaml.safe_dump(shown, width=1_000_000), nl=False)
+        click.echo(yaml.dump(shown, Dumper=_Dumper), nl=False)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes and blocks as Go's YAML library writes them, and no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = None
+    resolve: Any = dumper.resolve
+    if "\n" in text:
+        style = "|"
+    elif not text or resolve(yaml.ScalarNode, text, (True, False)) != TEXT_TAG:  # plain it would be no text
+        style = '"'
+    return dumper.represent_scalar(TEXT_TAG, text, style=style)
+
+
+TEXT_TAG = "tag:yaml.org,2002:str"
+_Dumper.add_representer(str, _text)
 
 
 def _without_managers(object: JsonObject) -> JsonObject:

@@ -205,6 +205,12 @@ def test_names_are_explained(webapp: Running) -> None:
     assert "there is no Service 'wepapp' in namespace 'default'" in told.stdout
 
 
+def test_get_prints_what_kubectl_prints(webapp: Running) -> None:
+    for what in (["svc", "webapp"], ["svc"], ["pods", "webapp-1"], ["configmaps"]):
+        for form in ("yaml", "json", "name"):
+            assert webapp.kubemu.ok("get", *what, "-o", form) == webapp.kubectl("get", *what, "-o", form)
+
+
 def test_every_file_of_configs_works(webapp: Running) -> None:
     webapp.kubemu.ok("apply", "-f", str(CONFIGS))
     webapp.kubectl("wait", "--for=condition=Ready", "pods", "--all", "--timeout=10s")
