@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from emulator.api.kinds import EVENT, Kind
 from emulator.api.meta import JsonObject, ObjectKey, format_time
 from emulator.client.index import Change
+
+Propagation = Literal["Background", "Foreground", "Orphan"]
 
 
 class View(Protocol):
@@ -49,6 +51,7 @@ class Delete:
     key: ObjectKey
     uid: str
     grace_period_seconds: int | None = None
+    propagation: Propagation = "Background"
 
 
 @dataclass(frozen=True, slots=True)

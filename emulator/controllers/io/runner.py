@@ -24,6 +24,7 @@ from emulator.controllers import (
     endpointslice,
     endpointslicemirroring,
     garbage,
+    job,
     kubernetesservice,
     loadbalancer,
     namespace,
@@ -69,6 +70,7 @@ def controllers_of(config: ClusterConfig, api_endpoint: tuple[str, int] | None, 
         garbage.CONTROLLER,
         deployment.CONTROLLER,
         *replicaset.CONTROLLERS,
+        *job.CONTROLLERS,
     ]
     if api_endpoint is not None:
         found.append(kubernetesservice.controller(config.addresses.kubernetes, api_endpoint))
@@ -153,7 +155,7 @@ class ControllerRunner:
                 delete.key.name,
                 delete.key.namespace,
                 uid=delete.uid,
-                propagation="Background",
+                propagation=delete.propagation,
                 grace_period_seconds=delete.grace_period_seconds,
             )
 
