@@ -114,7 +114,12 @@ class Cluster:
         if config.nodes:
             self.informers[POD]  # waiting for readiness reads it
             self.node = NodeAgent(
-                InProcessClient(self.registry, manager="kubelet"), self.informers, self.network, config, host_network=self.host, node_resolv_conf=_host_file()
+                InProcessClient(self.registry, manager="kubelet"),
+                self.informers,
+                self.network,
+                config,
+                host_network=self.host,
+                node_resolv_conf=_host_file(),
             )
             parts.append(self.node)
         parts.append(self.proxy)
