@@ -32,6 +32,8 @@ class Index:
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
+        self.revision = 0
+        """The greatest resourceVersion told, a deletion's included: a write up to it shows here."""
         self._by_namespace: dict[str, dict[str, JsonObject]] = {}
         self._by_owner: dict[tuple[str, str], dict[str, JsonObject]] = {}
 
@@ -59,6 +61,7 @@ class Index:
     def put(self, object: JsonObject) -> Change | None:
         """Add or replace; None when this very resourceVersion is already held."""
         key = key_of(object)
+        self._note(object)
         objects = self._by_namespace.setdefault(key.namespace, {})
         previous = objects.get(key.name)
         if previous is not None:
@@ -74,6 +77,7 @@ class Index:
     def remove(self, object: JsonObject) -> Change | None:
         """Take away; the change carries the last state told. None when it was not held."""
         key = key_of(object)
+        self._note(object)
         objects = self._by_namespace.get(key.namespace)
         if objects is None or key.name not in objects:
             return None
@@ -82,6 +86,11 @@ class Index:
             del self._by_namespace[key.namespace]
         self._disown(key, previous)
         return Change("DELETED", self.kind, object, previous)
+
+    def _note(self, object: JsonObject) -> None:
+        version = object["metadata"].get("resourceVersion") or ""
+        if version.isdigit():
+            self.revision = max(self.revision, int(version))
 
     def _disown(self, key: ObjectKey, object: JsonObject) -> None:
         place = (key.namespace, controller_uid(object))

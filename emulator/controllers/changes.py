@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
+from emulator.api.errors import ApiError
 from emulator.api.kinds import EVENT, Kind
 from emulator.api.meta import JsonObject, ObjectKey, format_time
 from emulator.client.index import Change
@@ -56,13 +57,17 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a plan wants; applied in this order: updates, creates, deletes, events."""
+    """What a plan wants; applied in this order: updates, creates, deletes, events.
+
+    refused: what is written instead of the rest when a create is refused, from the refusal; the plan is tried again.
+    """
 
     updates: tuple[Write, ...] = ()
     creates: tuple[Write, ...] = ()
     deletes: tuple[Delete, ...] = ()
     events: tuple[JsonObject, ...] = field(default=())
     retry_after_seconds: float | None = None
+    refused: Callable[[ApiError], Changes] | None = None
 
     @property
     def is_empty(self) -> bool:

@@ -1,6 +1,6 @@
 """The one loop that runs every controller: keys in, Changes out, applied through the client.
 
-A key is planned again only when the informers show what the last plan of it wrote; so a plan never acts on its own past.
+A key is planned again only when the informers show what the last plan of it wrote (io/writer.py).
 """
 
 from __future__ import annotations
@@ -8,12 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from datetime import datetime
 
-from emulator.api.errors import AlreadyExists, ApiError, Conflict, NotFound
-from emulator.api.kinds import EVENT, KINDS, NAMESPACE, Kind
-from emulator.api.meta import JsonObject, ObjectKey, key_of
+from emulator.api.errors import Conflict, NotFound
+from emulator.api.kinds import KINDS, NAMESPACE, Kind
+from emulator.api.meta import JsonObject, ObjectKey
 from emulator.client.index import Change
 from emulator.client.io.informer import Informers
 from emulator.client.io.protocol import Client
@@ -31,13 +30,13 @@ from emulator.controllers import (
     replicaset,
     scheduler,
 )
-from emulator.controllers.changes import Changes, Controller, Delete, Write
+from emulator.controllers.changes import Controller
+from emulator.controllers.io.writer import Expected, Unfinished, Writer
 from emulator.io import clock
 from emulator.io.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
 
-CATCH_UP_SECONDS = 2.0  # how long a plan waits for the informers to show its last writes
 SYNC_SECONDS = 30.0
 
 
@@ -100,6 +99,7 @@ class ControllerRunner:
         self._informers = informers
         self._at = at
         self._view = InformerView(informers, KINDS)
+        self.writer = Writer(client, self._view, lambda kind: informers[kind].index.revision, at)
         self._loops = [_Loop(self, controller) for controller in controllers_of(config, api_endpoint, ca)]
         for loop in self._loops:
             for kind in loop.controller.watches:
@@ -128,60 +128,6 @@ class ControllerRunner:
     def now(self) -> datetime:
         return self._at()
 
-    async def apply(self, changes: Changes) -> None:
-        """Write what a plan wants, and wait until the informers show it."""
-        written = [(write.kind, await self._update(write)) for write in changes.updates]
-        for write in changes.creates:
-            try:
-                created = await self._client.create(write.kind, write.object)
-            except AlreadyExists:
-                continue  # somebody was faster; its event brings the key back
-            written.append((write.kind, created))
-            if write.told is not None:
-                await self._tell(write.told(created))
-        for delete in changes.deletes:
-            await self._delete(delete)
-        for told in changes.events:
-            await self._tell(told)
-        await self._caught_up(written)
-
-    async def _update(self, write: Write) -> JsonObject:
-        return await self._client.update(write.kind, write.object, subresource=write.subresource)
-
-    async def _delete(self, delete: Delete) -> None:
-        with suppress(NotFound, Conflict):  # it is gone, or another one has its name
-            await self._client.delete(
-                delete.kind,
-                delete.key.name,
-                delete.key.namespace,
-                uid=delete.uid,
-                propagation=delete.propagation,
-                grace_period_seconds=delete.grace_period_seconds,
-            )
-
-    async def _tell(self, told: JsonObject) -> None:
-        try:
-            await self._client.create(EVENT, told)
-        except ApiError as error:
-            log.debug("event not written: %s", error)
-
-    async def _caught_up(self, written: list[tuple[Kind, JsonObject]]) -> None:
-        try:
-            async with asyncio.timeout(CATCH_UP_SECONDS):
-                for kind, object in written:
-                    while not self._shows(kind, object):
-                        await asyncio.sleep(0)
-        except TimeoutError:
-            log.warning("informers are %.0f s behind", CATCH_UP_SECONDS)
-
-    def _shows(self, kind: Kind, object: JsonObject) -> bool:
-        """Whether the index has this state or a later one, or the object went since."""
-        key = key_of(object)
-        held = self._view.get(kind, key.name, key.namespace)
-        if held is None:
-            return bool(object["metadata"].get("deletionTimestamp"))
-        return int(held["metadata"]["resourceVersion"]) >= int(object["metadata"]["resourceVersion"])
-
 
 class _Loop:
     """One controller's queue and worker."""
@@ -190,6 +136,7 @@ class _Loop:
         self.runner = runner
         self.controller = controller
         self.queue: WorkQueue[ObjectKey] = WorkQueue()
+        self.expected: dict[ObjectKey, list[Expected]] = {}
 
     def on_change(self, change: Change) -> None:
         for key in self.controller.watches[change.kind](change, self.runner.view):
@@ -210,16 +157,16 @@ class _Loop:
 
     async def _one(self, key: ObjectKey) -> None:
         """Plan and apply; conflicts and refusals are tried again, later each time."""
+        if not self._sees_own_writes(key):
+            return
         try:
             changes = self.controller.plan(key, self.runner.view, self.runner.now())
-            await self.runner.apply(changes)
-        except Conflict:
-            self.queue.retry(key)
-        except NotFound:
-            self.queue.retry(key)
-        except ApiError as error:
+            self._expect(key, await self.runner.writer.apply(changes))
+        except Unfinished as stopped:
+            self._expect(key, stopped.expected)
             seconds = self.queue.retry(key)
-            log.warning("%s %s: %s; again in %.3g s", self.controller.name, key, error, seconds)
+            if not isinstance(stopped.error, (Conflict, NotFound)):
+                log.warning("%s %s: %s; again in %.3g s", self.controller.name, key, stopped.error, seconds)
         except Exception:
             seconds = self.queue.retry(key)
             log.exception("%s %s failed; again in %.3g s", self.controller.name, key, seconds)
@@ -227,3 +174,15 @@ class _Loop:
             self.queue.forget(key)
             if changes.retry_after_seconds is not None:
                 self.queue.add_after(key, changes.retry_after_seconds)
+
+    def _expect(self, key: ObjectKey, expected: list[Expected]) -> None:
+        if expected:
+            self.expected[key] = expected
+
+    def _sees_own_writes(self, key: ObjectKey) -> bool:
+        """Whether the informers show what the last plan of the key wrote; if not, it is looked at again later."""
+        left = self.runner.writer.unseen(self.expected.pop(key, []))
+        if left:
+            self.expected[key] = left
+            self.queue.retry(key)
+        return not left
