@@ -9,9 +9,9 @@ from typing import Any
 
 from emulator.api.kinds import NODE, POD
 from emulator.api.meta import JsonObject, ObjectKey, condition_of, format_time, is_terminating, key_of, labels_of
-from emulator.api.selectors import matches_set
 from emulator.client.index import Change
 from emulator.controllers.changes import NOTHING, Changes, Controller, View, Write, event, own_key
+from emulator.controllers.nodefit import matches_node, tolerates
 
 COMPONENT = "default-scheduler"
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
@@ -58,51 +58,9 @@ def why_not(pod: Mapping[str, Any], node: Mapping[str, Any]) -> str:
         if blocks and taint["key"] != UNSCHEDULABLE and not any(tolerates(t, taint) for t in tolerations):
             value = f": {taint['value']}" if taint.get("value") else ": "
             return f"node(s) had untolerated taint {{{taint['key']}{value}}}"
-    if not matches_set(spec.get("nodeSelector") or {}, labels_of(node)) or not _matches_affinity(spec, node):
+    if not matches_node(spec, node):
         return "node(s) didn't match Pod's node affinity/selector"
     return ""
-
-
-def tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
-    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
-        return False
-    if toleration.get("key") and toleration["key"] != taint["key"]:
-        return False
-    if toleration.get("operator", "Equal") == "Exists":
-        return True
-    return bool(toleration.get("key")) and toleration.get("value", "") == taint.get("value", "")
-
-
-def _matches_affinity(spec: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
-    node_affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
-    required = node_affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
-    if required is None:
-        return True
-    fields = {"metadata.name": node["metadata"]["name"]}
-    return any(
-        all(_matches(e, labels_of(node)) for e in term.get("matchExpressions") or ())
-        and all(_matches(e, fields) for e in term.get("matchFields") or ())
-        for term in required.get("nodeSelectorTerms") or ()
-        if term.get("matchExpressions") or term.get("matchFields")
-    )
-
-
-def _matches(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    value, wanted = labels.get(expression["key"]), expression.get("values") or []
-    match expression.get("operator"):
-        case "In":
-            return value in wanted
-        case "NotIn":
-            return value not in wanted
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-        case "Gt" | "Lt" as operator:
-            if value is None or not value.lstrip("-").isdigit() or not wanted:
-                return False
-            return int(value) > int(wanted[0]) if operator == "Gt" else int(value) < int(wanted[0])
-    return False
 
 
 def _unschedulable(pod: JsonObject, reasons: Counter[str], nodes: int, at: datetime) -> Changes:
