@@ -135,6 +135,12 @@ class Events:
             await self._more()
         return self._pending.popleft()
 
+    def ready(self) -> list[WatchEvent]:
+        """What can be had without waiting; taken."""
+        events = list(self._pending)
+        self._pending.clear()
+        return events
+
     async def _more(self) -> None:
         if isinstance(self._watcher, Compacted):
             raise Expired(str(self._watcher))
