@@ -96,7 +96,7 @@ class Cluster:
         self.credentials: Credentials = make_credentials(
             _server_names(config), name=config.name, token=secrets.token_urlsafe(24), at=utc_now()
         )
-        self.api = ApiServer(self.registry, config, self.credentials)
+        self.api = ApiServer(self.registry, config, self.credentials, dial=self.network.tcp_connect)
         await self._stack.enter_async_context(running(self.api, failed=self.failed))
         endpoint = await self._api_endpoint()
         self.dns = DnsServer(

@@ -46,6 +46,7 @@ KEY_DEFAULTS = {
 """What a list key is when an item leaves it out; the package leaves defaults out."""
 SUBRESOURCE_KINDS = {
     "autoscaling": {"Scale": "io.k8s.api.autoscaling.v1.Scale"},
+    "policy": {"Eviction": "io.k8s.api.policy.v1.Eviction"},
     "authentication.k8s.io": {"TokenRequest": "io.k8s.api.authentication.v1.TokenRequest"},
 }
 """Kinds that only subresources exchange."""

@@ -62,6 +62,7 @@ class Kind:
 
 
 STATUS = Subresource("status")
+CONNECT_VERBS, PROXY_VERBS = ("create", "get"), ("create", "delete", "get", "patch", "update")
 SCALE = Subresource("scale", kind="Scale", group="autoscaling", version="v1")
 
 NAMESPACE = Kind(
@@ -74,9 +75,46 @@ NAMESPACE = Kind(
     verbs=NO_COLLECTION_DELETE,
     subresources=(Subresource("finalize", ("update",)), STATUS),
 )
-NODE = Kind("", "v1", "Node", "nodes", False, ("no",), subresources=(STATUS,))
-POD = Kind("", "v1", "Pod", "pods", True, ("po",), ("all",), subresources=(STATUS,))
-SERVICE = Kind("", "v1", "Service", "services", True, ("svc",), ("all",), subresources=(STATUS,))
+NODE = Kind(
+    "",
+    "v1",
+    "Node",
+    "nodes",
+    False,
+    ("no",),
+    subresources=(Subresource("proxy", PROXY_VERBS, "NodeProxyOptions"), STATUS),
+)
+EVICTION = Subresource("eviction", ("create",), "Eviction", "policy", "v1")
+POD = Kind(
+    "",
+    "v1",
+    "Pod",
+    "pods",
+    True,
+    ("po",),
+    ("all",),
+    subresources=(
+        Subresource("attach", CONNECT_VERBS, "PodAttachOptions"),
+        Subresource("binding", ("create",), "Binding"),
+        Subresource("ephemeralcontainers"),
+        EVICTION,
+        Subresource("exec", CONNECT_VERBS, "PodExecOptions"),
+        Subresource("log", ("get",)),
+        Subresource("portforward", CONNECT_VERBS, "PodPortForwardOptions"),
+        Subresource("proxy", PROXY_VERBS, "PodProxyOptions"),
+        STATUS,
+    ),
+)
+SERVICE = Kind(
+    "",
+    "v1",
+    "Service",
+    "services",
+    True,
+    ("svc",),
+    ("all",),
+    subresources=(Subresource("proxy", PROXY_VERBS, "ServiceProxyOptions"), STATUS),
+)
 ENDPOINTS = Kind("", "v1", "Endpoints", "endpoints", True, ("ep",))
 CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps", True, ("cm",))
 SECRET = Kind("", "v1", "Secret", "secrets")
@@ -212,6 +250,12 @@ REVIEWS: tuple[Kind, ...] = (
 )
 """Questions put as objects: answered at once and never stored."""
 
+BINDING = Kind("", "v1", "Binding", "bindings", verbs=ONLY_CREATE)
+"""Puts a pod on a node: done at once and never stored."""
+
+EVICTION_KIND = Kind("policy", "v1", "Eviction", "evictions")
+"""What is exchanged at pods/eviction; no resource of its own."""
+
 TOKEN_REQUEST = Kind(AUTHENTICATION, "v1", "TokenRequest", "tokenrequests")
 """What is exchanged at serviceaccounts/token; no resource of its own."""
 
@@ -241,7 +285,7 @@ SHAPES: tuple[Kind, ...] = (
 """Other shapes of stored kinds. Those of old have no short names and no categories, and the last places in discovery,
 so that clients take the modern version unless they name the old one."""
 
-SERVED: tuple[Kind, ...] = (*KINDS, *REVIEWS, *SHAPES)
+SERVED: tuple[Kind, ...] = (*KINDS, BINDING, *REVIEWS, *SHAPES)
 """Every kind the API serves, in discovery's order."""
 
 _BY_PLURAL = {(kind.group, kind.version, kind.plural): kind for kind in SERVED}

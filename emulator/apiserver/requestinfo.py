@@ -15,17 +15,26 @@ from emulator.api.kinds import NAMESPACE, SERVED, Kind, kind_by_plural
 COLLECTION_VERBS = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
 OBJECT_VERBS = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 SUBRESOURCE_VERBS = {**OBJECT_VERBS, "POST": "create"}
+CONNECT_METHODS = {"exec": ("GET", "POST"), "attach": ("GET", "POST"), "portforward": ("GET", "POST")}
+PROXY = "proxy"
+PROXY_METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
+CONNECT = "connect"
+"""The verb of what takes the connection over, whatever the method."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceRequest:
-    """A verb on objects of one kind. `name` is "" for collections, `namespace` "" for cluster-wide ones."""
+    """A verb on objects of one kind. `name` is "" for collections, `namespace` "" for cluster-wide ones.
+
+    path: of a proxied request, what follows `/proxy`, quoted as it came; "" without even a slash.
+    """
 
     verb: str
     kind: Kind
     namespace: str = ""
     name: str = ""
     subresource: str = ""
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,8 @@ def target_of(method: str, raw_path: str, *, watch: bool = False) -> Target:
     Raises NotFound for a path below a served group and version that names nothing, and MethodNotAllowed.
     A trailing slash changes nothing: Python clients send `/version/` and `/apis/`.
     """
+    if (proxied := _proxied(method, raw_path)) is not None:
+        return proxied
     segments = tuple(unquote(segment) for segment in raw_path.strip("/").split("/"))
     if segments[0] == "api":
         legacy, group, rest = True, "", segments[1:]
@@ -70,6 +81,24 @@ def target_of(method: str, raw_path: str, *, watch: bool = False) -> Target:
     if not any(kind.group == group and kind.version == version for kind in SERVED):
         return OtherRequest(segments)
     return _resource(method, group, version, rest, watch)
+
+
+def _proxied(method: str, raw_path: str) -> ResourceRequest | None:
+    """A request for `pods/NAME/proxy/PATH` and the like; None for anything else. Raises MethodNotAllowed."""
+    parts = raw_path.lstrip("/").split("/")
+    head = [unquote(part) for part in parts[:7]]
+    namespace, at = "", 2
+    if head[2:3] == ["namespaces"]:
+        namespace, at = head[3] if len(head) > 3 else "", 4
+    if head[:2] != ["api", "v1"] or head[at + 2 : at + 3] != [PROXY] or not head[at + 1]:
+        return None
+    kind = kind_by_plural("", "v1", head[at])
+    if kind is None or kind.subresource(PROXY) is None or kind.namespaced != bool(namespace):
+        return None
+    if method not in PROXY_METHODS:
+        raise MethodNotAllowed
+    rest = parts[at + 3 :]
+    return ResourceRequest(CONNECT, kind, namespace, head[at + 1], PROXY, "/" + "/".join(rest) if rest else "")
 
 
 def _discovery(segments: tuple[str, ...], legacy: bool, group: str, rest: tuple[str, ...]) -> Target:
@@ -119,8 +148,10 @@ def _verb(method: str, kind: Kind, name: str, subresource: str, *, everywhere: b
         sub = kind.subresource(subresource)
         if sub is None:
             raise unknown_resource()
+        if method in CONNECT_METHODS.get(subresource, ()):
+            return CONNECT
         verb = SUBRESOURCE_VERBS.get(method, "")
-        allowed = sub.verbs
+        allowed = sub.verbs if subresource not in CONNECT_METHODS else ()
     else:
         verb = (OBJECT_VERBS if name else COLLECTION_VERBS).get(method, "")
         allowed = ("list",) if everywhere else kind.verbs

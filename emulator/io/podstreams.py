@@ -6,11 +6,13 @@ and knows nothing of HTTP. They meet in this protocol, as kube-apiserver and the
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import socket  # in signatures alone: what reads requests imports this module and must not do I/O
 
 Write = Callable[[bytes], Awaitable[None]]
 """Takes bytes on; returns when more may come (back-pressure). Raises ConnectionError when nobody takes any more."""

@@ -184,8 +184,11 @@ def is_unchanged(object: JsonObject, old: JsonObject) -> bool:
 
 
 def separate_status(kind: Kind, object: JsonObject, old: JsonObject, subresource: str) -> None:
-    """Where a kind has /status, a write there changes the status alone, and any other write never does."""
-    if kind.subresource("status") is None:
+    """Where a kind has /status, a write there changes the status alone, and any other write never does.
+
+    Binding a pod is the exception: its node and the condition that tells of it are one write.
+    """
+    if kind.subresource("status") is None or subresource == "binding":
         return
     if subresource == "status":
         for key in object.keys() | old.keys():

@@ -21,6 +21,7 @@ from emulator.apiserver.io.auth import Authenticator, is_open
 from emulator.apiserver.io.documents import Documents
 from emulator.apiserver.io.handlers import Handlers
 from emulator.apiserver.io.respond import error_response
+from emulator.apiserver.io.serviceproxy import Dial
 from emulator.apiserver.io.tls import server_context
 from emulator.apiserver.io.watch import Watches
 from emulator.apiserver.parameters import flag
@@ -28,6 +29,7 @@ from emulator.apiserver.requestinfo import OtherRequest, ResourceRequest, target
 from emulator.apiserver.users import User
 from emulator.config.settings import ClusterConfig
 from emulator.io.clock import randrange, utc_now
+from emulator.io.podstreams import PodStreams
 from emulator.io.tasks import TaskOwner
 from emulator.pki.authority import Credentials
 from emulator.pki.tokens import TokenKey
@@ -50,6 +52,7 @@ class ApiServer:
     """Serves one registry on 127.0.0.1, and on every socket it is handed. A Service.
 
     synced: says whether the parts behind the API are ready; `/readyz` and `/healthz` report it.
+    dial: connects to a pod's or node's address and port, for proxied requests; without it none is reached.
     """
 
     name = "apiserver"
@@ -61,13 +64,16 @@ class ApiServer:
         credentials: Credentials,
         *,
         synced: Callable[[], bool] = lambda: True,
+        pod_streams: PodStreams | None = None,
+        dial: Dial | None = None,
     ) -> None:
         self.config = config
         self.port = config.api_port
         accounts = Accounts(registry, TokenKey(), clock=utc_now, rng=randrange)
         self._auth = Authenticator(credentials, accounts)
         self._tls = server_context(credentials)
-        self._handlers = Handlers(registry, accounts, self._auth.of_token)
+        self._handlers = Handlers(registry, accounts, self._auth.of_token, dial=dial)
+        self.pod_streams = pod_streams
         self._documents = Documents(synced, lambda: f"{HOST}:{self.port}", platform.machine())
         self._extra: list[socket.socket] = []
         self._web: web.Server | None = None
@@ -78,6 +84,15 @@ class ApiServer:
     def url(self) -> str:
         """Where clients of this machine reach the API; right once the server is ready."""
         return f"{'http' if self.config.insecure_http else 'https'}://{HOST}:{self.port}"
+
+    @property
+    def pod_streams(self) -> PodStreams | None:
+        """Whoever runs the pods: answers logs, exec, attach, port-forward. None: their node does not answer."""
+        return self._handlers.connections.pod_streams
+
+    @pod_streams.setter
+    def pod_streams(self, streams: PodStreams | None) -> None:
+        self._handlers.connections.pod_streams = streams
 
     @property
     def watches(self) -> Watches:
@@ -136,10 +151,12 @@ class ApiServer:
             sock.close()
         self._extra.clear()
         self.watches.end()
+        self._handlers.connections.sessions.end()
         web_server, self._web = self._web, None
         if web_server is not None:
             web_server.pre_shutdown()
             await web_server.shutdown(DRAIN_SECONDS)
+        await self._handlers.proxy.close()
         self._servers.clear()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:

@@ -13,14 +13,27 @@ from datetime import datetime
 from aiohttp import web
 
 from emulator.api.errors import ApiError, RequestEntityTooLarge
-from emulator.api.kinds import REVIEWS, SCALE_KIND, SERVICE_ACCOUNT, TOKEN, TOKEN_REQUEST, TOKEN_REVIEW
+from emulator.api.kinds import (
+    BINDING,
+    EVICTION,
+    EVICTION_KIND,
+    POD,
+    REVIEWS,
+    SCALE_KIND,
+    SERVICE_ACCOUNT,
+    TOKEN,
+    TOKEN_REQUEST,
+    TOKEN_REVIEW,
+)
 from emulator.api.meta import JsonObject
 from emulator.api.schema import decode
 from emulator.apiserver import reviews, shapes
 from emulator.apiserver.bodies import Body, decode_delete_options, decode_object, decode_patch
 from emulator.apiserver.deprecation import deprecation_warnings
 from emulator.apiserver.io.accounts import Accounts
+from emulator.apiserver.io.podconnect import PodConnections
 from emulator.apiserver.io.respond import error_response, object_response
+from emulator.apiserver.io.serviceproxy import Dial, Proxy
 from emulator.apiserver.io.watch import Watches
 from emulator.apiserver.negotiation import Form, body_type, form_of, patch_type
 from emulator.apiserver.orphans import deletion_warnings, propagation_for
@@ -31,17 +44,18 @@ from emulator.apiserver.parameters import (
     text,
     write_parameters,
 )
-from emulator.apiserver.requestinfo import ResourceRequest
+from emulator.apiserver.requestinfo import CONNECT, PROXY, ResourceRequest
 from emulator.apiserver.users import User
 from emulator.io.clock import randrange, utc_now
 from emulator.registry.io.pipeline import Registry
+from emulator.registry.io.podwrites import PodWrites
 from emulator.registry.io.scaling import Scaling
 from emulator.registry.options import DeleteOptions, WriteOptions
 from emulator.registry.scale import is_scale
 
 MAX_BODY_BYTES = 3 * 1024 * 1024  # kube-apiserver's MaxRequestBodyBytes
 REQUEST_SECONDS = 60.0  # kube-apiserver --request-timeout
-NO_STREAM_DEADLINE = ("watch",)
+NO_STREAM_DEADLINE = ("watch", CONNECT)
 
 
 class RequestTimeout(ApiError):
@@ -73,8 +87,12 @@ class Handlers:
         *,
         clock: Callable[[], datetime] = utc_now,
         rng: Callable[[int], int] = randrange,
+        dial: Dial | None = None,
     ) -> None:
         self._registry = registry
+        self._pod_writes = PodWrites(registry, clock=clock)
+        self.connections = PodConnections(registry, clock)
+        self.proxy = Proxy(registry, self.connections.sessions, rng, dial)
         self._scaling = Scaling(registry)
         self._accounts = accounts
         self._of_token = of_token
@@ -98,6 +116,8 @@ class Handlers:
         try:
             form = form_of(request.headers.get("Accept", ""))
             call = Call(request, target, query, user, form, warnings)
+            if target.verb == CONNECT or target.subresource == "log":
+                return await self._connect(call)
             if target.verb in NO_STREAM_DEADLINE:
                 return await self._watch(call)
             async with asyncio.timeout(REQUEST_SECONDS) as limit:
@@ -105,7 +125,7 @@ class Handlers:
         except ApiError as error:
             return error_response(error, warnings=warnings)
         except TimeoutError:
-            if target.verb in NO_STREAM_DEADLINE or not limit.expired():
+            if target.verb in NO_STREAM_DEADLINE or target.subresource == "log" or not limit.expired():
                 raise
             why = "Timeout: request did not complete within requested timeout - context deadline exceeded"
             return error_response(RequestTimeout(why), warnings=warnings)
@@ -142,17 +162,35 @@ class Handlers:
         include = shapes.include_object(text(call.query, "includeObject"))
         return await self.watches.serve(call.request, call.target, parameters, call.form, include, call.warnings)
 
+    async def _connect(self, call: Call) -> web.StreamResponse:
+        if call.target.subresource == PROXY:
+            return await self.proxy.serve(call.request, call.target)
+        return await self.connections.serve(call.request, call.target, call.query)
+
     async def _create(self, call: Call) -> web.Response:
         target, options = call.target, self._write_options(call, "CreateOptions")
         if target.kind in REVIEWS:
             return await self._review(call)
         if target.kind is SERVICE_ACCOUNT and target.subresource == TOKEN.name:
             return await self._issue_token(call)
+        if target.kind is BINDING or (target.kind is POD and target.subresource):
+            return await self._write_pod(call, options)
         body = await self._body(call)
         options = replace(options, duplicates=body.duplicates)
         written = await self._registry.create(target.kind, body.object, target.namespace, options=options)
         call.warnings += written.warnings
         return self._answer(call, written.object, status=201)
+
+    async def _write_pod(self, call: Call, options: WriteOptions) -> web.Response:
+        """pods/binding, bindings and pods/eviction."""
+        target, evicts = call.target, call.target.subresource == EVICTION.name
+        type = body_type(call.request.headers.get("Content-Type", ""))
+        body = decode_object(EVICTION_KIND if evicts else BINDING, type, await read_body(call.request))
+        options = replace(options, duplicates=body.duplicates)
+        write = self._pod_writes.evict if evicts else self._pod_writes.bind
+        written = await write(target.name, target.namespace, body.object, options=options)
+        call.warnings += written.warnings
+        return object_response(written.object, form=call.form, status=201, warnings=call.warnings)
 
     async def _review(self, call: Call) -> web.Response:
         kind, asked = call.target.kind, (await self._body(call)).object

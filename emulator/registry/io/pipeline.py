@@ -455,14 +455,16 @@ class Registry:
         sent = object["metadata"].get("managedFields")
         keep_identity(kind, object, old)
         strategy.default(object, context)
-        if entries is None:
+        if entries is None and subresource == "binding":
+            entries = old["metadata"].get("managedFields")  # upstream's binding owns nothing
+        elif entries is None:
             manager = options.field_manager
             entries = updated(kind, old, object, sent, manager=manager, subresource=subresource, at=at)
         if entries:
             object["metadata"]["managedFields"] = entries
         separate_status(kind, object, old, subresource)
         strategy.prepare_update(object, old, context)
-        if strategy.has_generation and subresource in ("", "scale"):
+        if strategy.has_generation and subresource in ("", "scale", "ephemeralcontainers"):
             bump_generation(object, old)
         self._validate(strategy, object, old, context)
         warnings = [*warnings, *strategy.warnings(object, old, context)]

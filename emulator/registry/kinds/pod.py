@@ -18,6 +18,7 @@ from emulator.api.kinds import POD
 from emulator.api.meta import JsonObject, annotations_of, format_time
 from emulator.registry.kinds import fields, pod_defaults
 from emulator.registry.kinds.pod_containers import image_space_errors
+from emulator.registry.kinds.pod_ephemeral import ephemeral_change_errors, ephemeral_container_errors, keep_all_else
 from emulator.registry.kinds.pod_resources import qos_class
 from emulator.registry.kinds.pod_validation import toleration_errors, validate_pod_spec
 from emulator.registry.kinds.pod_warnings import spec_warnings
@@ -85,6 +86,11 @@ def prepare_update(pod: JsonObject, old: JsonObject, context: Context) -> None:
         _keep_addresses_in_step(status)
         status.setdefault("qosClass", (old.get("status") or {}).get("qosClass") or qos_class(pod["spec"]))
         return
+    if context.subresource == "binding":
+        return
+    if context.subresource == "ephemeralcontainers":
+        keep_all_else(pod, old)
+        return
     pod["status"] = old.get("status", {})
     spec = pod["spec"]
     for name in ("priority", "preemptionPolicy"):  # of admission's making: a client may never have seen them
@@ -103,14 +109,16 @@ def _keep_addresses_in_step(status: JsonObject) -> None:
 
 
 def validate(pod: JsonObject, context: Context) -> list[FieldError]:
-    if context.subresource == "status":
+    if context.subresource in ("status", "binding"):
         return []
     spec = pod["spec"]
+    if context.subresource == "ephemeralcontainers":
+        return ephemeral_container_errors("spec.ephemeralContainers", spec)
     errors = _annotation_errors(pod)
     errors += validate_pod_spec(spec, "spec", is_pod=True)
     for part in ("containers", "initContainers"):
         errors += image_space_errors(f"spec.{part}", spec.get(part) or ())
-    if spec.get("ephemeralContainers"):
+    if spec.get("ephemeralContainers") and not context.is_update:
         errors.append(forbidden_field("spec.ephemeralContainers", "cannot be set on create"))
     if spec.get("nodeName") and spec.get("schedulingGates"):
         errors.append(forbidden_field("spec.nodeName", "cannot be set until all schedulingGates have been cleared"))
@@ -131,6 +139,10 @@ def _is_int32(text: str) -> bool:
 def validate_update(pod: JsonObject, old: JsonObject, context: Context) -> list[FieldError]:
     if context.subresource == "status":
         return _status_errors(pod, old)
+    if context.subresource == "binding":
+        return []
+    if context.subresource == "ephemeralcontainers":
+        return ephemeral_change_errors("spec.ephemeralContainers", pod, old)
     spec, old_spec = pod["spec"], old["spec"]
     errors: list[FieldError] = []
     for part in ("containers", "initContainers"):

@@ -40,7 +40,7 @@ def container_errors(path: str, containers: Sequence[Container], pod: PodParts) 
     seen: set[str] = set()
     for index, container in enumerate(containers):
         at, name = f"{path}[{index}]", container.get("name") or ""
-        errors += _common_errors(at, container, pod)
+        errors += common_errors(at, container, pod)
         if name in seen:
             errors.append(duplicate(f"{at}.name", name))
         seen.add(name)
@@ -57,7 +57,7 @@ def init_container_errors(
     seen = {container.get("name") or "" for container in regular}
     for index, container in enumerate(containers):
         at, name = f"{path}[{index}]", container.get("name") or ""
-        errors += _common_errors(at, container, pod)
+        errors += common_errors(at, container, pod)
         errors += _restart_policy_errors(at, container)
         if name in seen:
             errors.append(duplicate(f"{at}.name", name))
@@ -84,7 +84,8 @@ def image_space_errors(path: str, containers: Sequence[Container]) -> list[Field
     ]
 
 
-def _common_errors(path: str, container: Container, pod: PodParts) -> list[FieldError]:
+def common_errors(path: str, container: Container, pod: PodParts) -> list[FieldError]:
+    """Mistakes that are ones in a container of any sort."""
     name = container.get("name") or ""
     errors = fields.label(f"{path}.name", name) if name else [required(f"{path}.name")]
     if not container.get("image"):
