@@ -11,11 +11,15 @@ import signal
 import socket
 import struct
 import termios
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from emulator.api.errors import NotFound
+from emulator.api.kinds import POD
+from emulator.api.meta import JsonObject
 from emulator.io.podstreams import Ended, LogOptions, Streams
+from tests.support.api import Api, eventually
 
 PIECE_BYTES = 64 * 1024
 
@@ -81,20 +85,22 @@ class HostPods:
         return sock
 
     async def _run(self, command: Sequence[str], streams: Streams) -> Ended:
-        pipe = asyncio.subprocess.PIPE
+        end: int = asyncio.subprocess.PIPE
         with contextlib.ExitStack() as stack:
-            master, ends = -1, {"stdin": pipe, "stdout": pipe, "stderr": pipe}
+            master = -1
             if streams.tty:
                 master, slave = pty.openpty()
                 stack.callback(os.close, master)
-                ends = dict.fromkeys(ends, slave)
+                end = slave
             try:
-                process = await asyncio.create_subprocess_exec(*command, **ends, start_new_session=True)
+                process = await asyncio.create_subprocess_exec(
+                    *command, stdin=end, stdout=end, stderr=end, start_new_session=True
+                )
             except FileNotFoundError:
                 return Ended(127, f'exec: "{command[0]}": executable file not found in $PATH')
             finally:
                 if streams.tty:
-                    os.close(slave)
+                    os.close(end)
             self.running.add(process.pid)
             try:
                 work = self._tty(master, process, streams) if streams.tty else self._pipes(process, streams)
@@ -165,11 +171,10 @@ async def _drain(reader: asyncio.StreamReader, write: Any) -> None:
 
 async def _readable(fd: int) -> bytes:
     """The next bytes of a terminal, b"" when the other side has closed it."""
-    loop = asyncio.get_running_loop()
-    ready = loop.create_future()
-    loop.add_reader(fd, lambda: ready.done() or ready.set_result(None))
+    loop, ready = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(fd, ready.set)
     try:
-        await ready
+        await ready.wait()
     finally:
         loop.remove_reader(fd)
     try:
@@ -184,3 +189,55 @@ def unused_port() -> Iterator[int]:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         yield sock.getsockname()[1]
+
+
+async def running_pod(
+    api: Api, name: str = "web", containers: Sequence[str] = ("web",), *, ports: Sequence[int] = ()
+) -> JsonObject:
+    """A pod of `default` that a node named node-1 says is running, at 127.0.0.1."""
+    spec = {
+        "nodeName": "node-1",
+        "containers": [
+            {"name": each, "image": "x", "stdin": True, "ports": [{"containerPort": port} for port in ports]}
+            for each in containers
+        ],
+    }
+    manifest = {"metadata": {"name": name, "labels": {"app": name}}, "spec": spec}
+
+    async def created() -> bool:
+        try:
+            await api.registry.create(POD, manifest, "default")
+        except NotFound:  # the namespace is made by a controller
+            return False
+        return True
+
+    await eventually(created)
+    return await set_states(
+        api, name, {each: {"running": {"startedAt": "2026-01-02T03:04:05Z"}} for each in containers}
+    )
+
+
+async def set_states(api: Api, name: str, states: Mapping[str, JsonObject], phase: str = "Running") -> JsonObject:
+    """Say of containers that they run, wait or have ended; with `lastState` beside what `state` holds."""
+    pod = await api.registry.get(POD, name, "default")
+    status = {
+        **pod["status"],
+        "phase": phase,
+        "podIP": "127.0.0.1",
+        "podIPs": [{"ip": "127.0.0.1"}],
+        "conditions": [{"type": "Ready", "status": "True"}],
+        "containerStatuses": [
+            {
+                "name": each,
+                "ready": "running" in state,
+                "restartCount": 0,
+                "image": "x",
+                "imageID": "",
+                "state": {kind: value for kind, value in state.items() if kind != "lastState"},
+                "lastState": state.get("lastState", {}),
+            }
+            for each, state in states.items()
+        ],
+    }
+    written = await api.registry.update(POD, name, "default", {**pod, "status": status}, subresource="status")
+    return written.object

@@ -131,9 +131,8 @@ class SpdySession:
                 await self._room.wait()
         except (spdy.ProtocolError, ConnectionError):
             pass
-        finally:
-            for stream in list(self.streams.values()):
-                stream.broken()
+        for stream in list(self.streams.values()):  # not when cancelled: then a last word may still be written
+            stream.broken()
 
     async def _handle(self, event: spdy.Event, opened: Callable[[SpdyStream], bool]) -> None:
         match event:

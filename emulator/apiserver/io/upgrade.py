@@ -46,8 +46,8 @@ class Tunnel(Protocol):
 class _Incoming:
     """What aiohttp hands the bytes to after an upgrade."""
 
-    def __init__(self, protocol: Any) -> None:
-        self._protocol = protocol
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
         self._chunks: deque[bytes] = deque()
         self._size = 0
         self._paused = False
@@ -59,7 +59,7 @@ class _Incoming:
         self._size += len(data)
         if self._size > READ_AHEAD_BYTES and not self._paused:
             self._paused = True
-            self._protocol.pause_reading()
+            self._transport.pause_reading()
         self._wake()
         return False, b""
 
@@ -82,7 +82,8 @@ class _Incoming:
         self._size = 0
         if self._paused:
             self._paused = False
-            self._protocol.resume_reading(resume_parser=False)
+            with contextlib.suppress(RuntimeError):  # uvloop, when the connection is closing
+                self._transport.resume_reading()
         return data
 
 
@@ -92,7 +93,8 @@ class RawTunnel:
     def __init__(self, request: web.BaseRequest, headers: Mapping[str, str]) -> None:
         self._request = request
         self.response = web.StreamResponse(status=101, headers={"Connection": "Upgrade", **headers})
-        self._incoming = _Incoming(request.protocol)
+        assert request.transport is not None
+        self._incoming = _Incoming(request.transport)
 
     async def open(self) -> RawTunnel:
         # The body, if the client announced one, is empty: it waits for the 101.
