@@ -32,6 +32,7 @@ from emulator.io.network import Network
 from emulator.io.tasks import running
 from emulator.node.envvars import service_variables
 from emulator.node.io.kubelet import NodeAgent
+from emulator.node.io.podstreams import NodeStreams
 from emulator.pki.authority import Credentials, make_credentials
 from emulator.proxy.io.proxy import ServiceProxy
 from emulator.registry.io.pipeline import Registry
@@ -122,6 +123,9 @@ class Cluster:
                 node_resolv_conf=_host_file(),
             )
             parts.append(self.node)
+            self.api.pod_streams = NodeStreams(
+                self.node, self.network, config, self.sandbox.reference if self.sandbox is not None else None
+            )
         parts.append(self.proxy)
         await self._stack.enter_async_context(running(*parts, failed=self.failed))
         await self._create_dns_objects()

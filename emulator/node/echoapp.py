@@ -25,6 +25,8 @@ class EchoPod:
     container: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
     is_ready: Callable[[], bool] = lambda: True
+    log: Callable[[str], None] = lambda _: None
+    """Takes a line for the container's log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,11 @@ def describe(request: Request, pod: EchoPod, *, port: int, client: str) -> dict[
             "client": client,
         },
     }
+
+
+def log_line(request: Request, response: Response, client: str) -> str:
+    """A request as web servers log one."""
+    return f'{client.rpartition(":")[0]} "{request.method} {request.target} HTTP/{request.version}" {response.code}'
 
 
 def datagram_answer(received: bytes, pod: EchoPod) -> bytes:

@@ -42,6 +42,12 @@ class Running:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def exec(self, pod: str, *command: str, stdin: str = "") -> Done:
+        env = {**self.kubemu.env, "KUBECONFIG": self.where["kubeconfig"]}
+        call = [program("kubectl"), "exec", *(["-i"] if stdin else []), pod, "--", *command]
+        done = subprocess.run(call, capture_output=True, text=True, env=env, input=stdin, timeout=60, check=False)
+        return Done(done.returncode, done.stdout, done.stderr)
+
     def dig(self, *arguments: str) -> str:
         command = [program("dig"), "@127.0.0.1", "-p", str(self.where["dns"]["port"]), "+short", *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
@@ -196,6 +202,34 @@ for i in range(3):
     s.sendto(str(i).encode(), ("host.kubemu.internal", {port}))
     print(s.recvfrom(100)[0].decode())
 """
+
+
+def test_a_command_in_a_pod(webapp: Running) -> None:
+    asked = webapp.exec("webapp-1", "nslookup", "webapp").stdout
+    assert ["Server:", "10.152.183.10"] in [line.split() for line in asked.splitlines()], asked
+    assert ["Address:", "10.152.183.44"] in [line.split() for line in asked.splitlines()], asked
+    variables = webapp.exec("webapp-1", "env").stdout.splitlines()
+    assert set(SEVEN.split()) <= set(variables)
+    assert "HOSTNAME=webapp-1" in variables
+    assert webapp.exec("webapp-1", "sh", "-c", "cat; exit 3", stdin="piped").stdout == "piped"
+    assert webapp.exec("webapp-1", "sh", "-c", "cat; exit 3", stdin="piped").status == 3
+    absent = webapp.exec("webapp-1", "no-such-program")
+    assert absent.status == 127
+    assert 'exec: "no-such-program": executable file not found in $PATH' in absent.stderr
+    assert "10.1.0.3\twebapp-1" in webapp.exec("webapp-1", "cat", "/etc/hosts").stdout
+
+
+def test_logs_tell_of_requests(webapp: Running) -> None:
+    webapp.curl("http://webapp:8080/hostname?for=the-log")
+    told = [webapp.kubectl("logs", pod) for pod in ("webapp-1", "webapp-2")]
+    assert sum('"GET /hostname?for=the-log HTTP/1.1" 200' in text for text in told) == 1
+    assert len(webapp.kubectl("logs", "webapp-1", "--tail=1", "--timestamps").splitlines()) == 1
+
+
+def test_the_api_leads_to_services_and_pods(webapp: Running) -> None:
+    path = "/api/v1/namespaces/default"
+    assert webapp.kubectl("get", "--raw", f"{path}/services/webapp:8080/proxy/hostname") in ("webapp-1", "webapp-2")
+    assert webapp.kubectl("get", "--raw", f"{path}/pods/webapp-2:8080/proxy/hostname") == "webapp-2"
 
 
 def test_names_are_explained(webapp: Running) -> None:

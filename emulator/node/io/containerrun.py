@@ -8,6 +8,7 @@ from datetime import datetime
 from emulator.api.meta import JsonObject
 from emulator.io.tasks import TaskOwner
 from emulator.node.backends import Target
+from emulator.node.containerlog import ContainerLog
 from emulator.node.io.backend import Backend
 from emulator.node.io.prober import ProbedContainer, ProbeRun, Result, attempt
 from emulator.node.lifecycle import (
@@ -36,6 +37,8 @@ class ContainerRun:
         self.last: Terminated | None = None
         self.restart_count = restart_count
         self.variables: dict[str, str] = {}
+        self.log: ContainerLog | None = None
+        self.previous_log: ContainerLog | None = None
         self.backend: Backend | None = None
         self.target: Target | None = None
         self.probes: dict[str, ProbeRun] = {}
@@ -84,11 +87,17 @@ class ContainerRun:
             ready=shown_ready,
         )
 
+    def say(self, at: datetime, text: str) -> None:
+        """A line of the log."""
+        if self.log is not None:
+            self.log.add(at, text.encode() + b"\n")
+
     def begin(self, at: datetime, now: float, run_seconds: float | None) -> None:
         """It runs from now on."""
         if self.restart_at is not None:
             self.restart_count += 1
         self.restart_at = None
+        self.previous_log, self.log = self.log, ContainerLog()
         self.state = Running(at)
         self.started_monotonic = now
         self.ends_at = None if run_seconds is None else now + run_seconds
@@ -135,6 +144,8 @@ class ContainerRun:
     def end(self, code: int, at: datetime) -> None:
         """It ended; what it served is closed by the pod."""
         self.stop_probes()
+        if self.log is not None:
+            self.log.end()
         if isinstance(self.state, Running):
             self.state = ended_with(code, started_at=self.state.started_at, finished_at=at)
         self.ends_at = None

@@ -11,7 +11,7 @@ from collections import deque
 from typing import cast
 
 from emulator.io.network import Network
-from emulator.node.echoapp import Answer, EchoPod, answer, datagram_answer
+from emulator.node.echoapp import Answer, EchoPod, answer, datagram_answer, log_line
 from emulator.node.http1 import BadHttp, Request, RequestParser, Response, sniff
 from emulator.node.io.backend import BindFailure, Listen, close_server, sockets_closed
 
@@ -251,6 +251,7 @@ class EchoConnection(asyncio.Protocol):
                 self._transport.close()
                 return
             given = answer(request, self._backend.pod, port=self._port, client=self._client)
+            self._backend.pod.log(log_line(request, given.response, self._client))
             self._answering = True
             if given.delay_seconds:
                 self._delay = self._loop.call_later(given.delay_seconds, self._finish, request, given, True)

@@ -105,6 +105,10 @@ class NodeAgent:
 
     # -- for others ------------------------------------------------------------------------------------------------
 
+    def run_of(self, namespace: str, pod: str) -> PodRun | None:
+        """What runs for a pod, None for one that is not of these nodes."""
+        return self._runs.get(ObjectKey(namespace, pod))
+
     def variables(self, namespace: str, pod: str, container: str = "") -> Mapping[str, str] | None:
         """The environment of a running container (the first by default) as it was started; None if none runs."""
         run = self._runs.get(ObjectKey(namespace, pod))

@@ -247,8 +247,8 @@ class PodRun:
         if not self._prepare(container):
             return
         target = target_of(self.pod, container.name)
-        await self._open_backend(container, target)
         container.begin(self.world.at(), self.world.now(), None if target else lifecycle.run_seconds(self.pod))
+        await self._open_backend(container, target)
         self.told.started(container)
         self._begin_probes(container, target)
 
@@ -264,6 +264,8 @@ class PodRun:
     async def _open_backend(self, container: ContainerRun, target: Target | None) -> None:
         container.target = target
         container.backend = self._backend(container, target)
+        ports = ", ".join(f"{port.protocol} {port.port}" for port in declared_ports(container.manifest)) or "no port"
+        container.say(self.world.at(), f"{target or 'echo'} stands behind {ports} of {self.address}")
         for failure in await container.backend.bind(list(self._listens(container))):
             self.told.unbound(container, failure)
 
@@ -290,6 +292,7 @@ class PodRun:
             container=container.name,
             variables=container.variables,
             is_ready=lambda: self.is_ready(container),
+            log=lambda line: container.say(self.world.at(), line),
         )
         return EchoBackend(self.world.network, described)
 
@@ -374,6 +377,8 @@ class PodRun:
             self._timer.cancel()
         for container in self.containers:
             container.stop_probes()
+            if container.log is not None:
+                container.log.end()
             if container.backend is not None:
                 await container.backend.abort()
                 container.backend = None
