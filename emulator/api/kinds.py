@@ -171,6 +171,16 @@ ROLE_BINDING = Kind(RBAC, "v1", "RoleBinding", "rolebindings")
 
 STORAGE_CLASS = Kind("storage.k8s.io", "v1", "StorageClass", "storageclasses", False, ("sc",))
 PRIORITY_CLASS = Kind("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", False, ("pc",))
+CUSTOM_RESOURCE_DEFINITION = Kind(
+    "apiextensions.k8s.io",
+    "v1",
+    "CustomResourceDefinition",
+    "customresourcedefinitions",
+    False,
+    ("crd", "crds"),
+    ("api-extensions",),
+    subresources=(STATUS,),
+)
 LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases")
 ENDPOINT_SLICE = Kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices")
 
@@ -211,6 +221,7 @@ KINDS: tuple[Kind, ...] = (
     STORAGE_CLASS,
     PRIORITY_CLASS,
     LEASE,
+    CUSTOM_RESOURCE_DEFINITION,
     ENDPOINT_SLICE,
 )
 """Every stored kind, in discovery's order: what parts list and watch."""

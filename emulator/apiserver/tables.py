@@ -89,6 +89,7 @@ _TABLES: Mapping[str, tuple[tuple[Column, ...], Cells]] = {
     kinds.ROLE.resource: _CREATED,
     kinds.CLUSTER_ROLE.resource: _CREATED,
     kinds.LIMIT_RANGE.resource: _CREATED,
+    kinds.CUSTOM_RESOURCE_DEFINITION.resource: _CREATED,
     kinds.PERSISTENT_VOLUME.resource: (columns_storage.PERSISTENT_VOLUME, columns_storage.persistent_volume_cells),
     kinds.PERSISTENT_VOLUME_CLAIM.resource: (
         columns_storage.PERSISTENT_VOLUME_CLAIM,
