@@ -1,4 +1,4 @@
-"""EndpointSlices of hand-made Endpoints. Source: pkg/controller/endpointslicemirroring."""
+"""EndpointSlices of hand-made Endpoints. Source: pkg/controller/endpointslicemirroring (reconciler.go, utils.go)."""
 
 from __future__ import annotations
 
@@ -10,46 +10,58 @@ from typing import Any
 from emulator.api.kinds import ENDPOINT_SLICE, ENDPOINTS, SERVICE
 from emulator.api.meta import JsonObject, ObjectKey, annotations_of, is_terminating, key_of, labels_of, owner_reference
 from emulator.controllers.changes import NOTHING, Changes, Controller, Delete, View, Write, event, own_key
-from emulator.controllers.pods import TRIGGER_TIME, services_of_change
+from emulator.controllers.pods import SERVICE_NAME, TRIGGER_TIME, services_of_slice
+from emulator.controllers.subsets import NOT_READY, READY, Port, slice_ports
 
+COMPONENT = "endpoint-slice-mirroring-controller"
 MANAGER = "endpointslicemirroring-controller.k8s.io"
-SERVICE_NAME = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
 LEADER = "control-plane.alpha.kubernetes.io/leader"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-MAX_ADDRESSES = 1000  # of one subset
+MAX_ADDRESSES = 1000  # of one subset: --mirroring-max-endpoints-per-subset
+
+SliceKey = tuple[str, frozenset[Port]]  # family and ports: one slice for each
 
 
 def plan_mirrored_slices(key: ObjectKey, view: View, at: datetime) -> Changes:
-    """One slice per subset and family of Endpoints that no controller made."""
+    """One slice per family and set of ports of the Endpoints, while their Service has no selector."""
     held = [
         slice
-        for slice in view.in_namespace(ENDPOINT_SLICE, key.namespace).values()
-        if labels_of(slice).get(SERVICE_NAME) == key.name and labels_of(slice).get(MANAGED_BY) == MANAGER
+        for _, slice in sorted(view.in_namespace(ENDPOINT_SLICE, key.namespace).items())
+        if labels_of(slice).get(SERVICE_NAME) == key.name
+        and labels_of(slice).get(MANAGED_BY) == MANAGER
+        and not is_terminating(slice)
     ]
     service = view.get(SERVICE, key.name, key.namespace)
     endpoints = view.get(ENDPOINTS, key.name, key.namespace)
     if service is None or endpoints is None or not _is_mirrored(service, endpoints):
-        return Changes(deletes=tuple(_delete(slice) for slice in held if not is_terminating(slice)))
+        return Changes(deletes=tuple(_delete(slice) for slice in held))
     wanted, events = _wanted(endpoints, at)
-    updates, creates = [], []
-    spare = [slice for slice in held if not is_terminating(slice)]
-    for slice in wanted:
-        match = next((s for s in spare if _content(s) == _content(slice)), None) or next(
-            (s for s in spare if s["addressType"] == slice["addressType"]), None
-        )
+    creates, updates, spare = [], [], []
+    for slice in held:
+        match = wanted.pop(_key_of(slice), None)
         if match is None:
-            creates.append(Write(ENDPOINT_SLICE, slice))
-            continue
-        spare.remove(match)
-        if _content(match) != _content(slice) or not _same_metadata(match, slice):
-            metadata = {**match["metadata"], **{k: slice["metadata"].get(k) for k in ("labels", "ownerReferences")}}
-            metadata["annotations"] = slice["metadata"].get("annotations", {})
-            updates.append(Write(ENDPOINT_SLICE, {**slice, "metadata": metadata}))
+            spare.append(slice)
+        elif not _is_current(slice, match):
+            updates.append(_under_name_of(slice, match))
+    for slice in wanted.values():
+        reused = next((other for other in spare if other["addressType"] == slice["addressType"]), None)
+        if reused is None:
+            creates.append(slice)
+        else:
+            spare.remove(reused)
+            updates.append(_under_name_of(reused, slice))
+    if is_terminating(endpoints):
+        creates = []
     if not (updates or creates or spare):
         return NOTHING
-    return Changes(tuple(updates), tuple(creates), tuple(_delete(slice) for slice in spare), tuple(events))
+    return Changes(
+        updates=tuple(Write(ENDPOINT_SLICE, slice) for slice in updates),
+        creates=tuple(Write(ENDPOINT_SLICE, slice) for slice in creates),
+        deletes=tuple(_delete(slice) for slice in spare),
+        events=tuple(events),
+    )
 
 
 def _is_mirrored(service: Mapping[str, Any], endpoints: Mapping[str, Any]) -> bool:
@@ -60,78 +72,101 @@ def _is_mirrored(service: Mapping[str, Any], endpoints: Mapping[str, Any]) -> bo
     )
 
 
-def _wanted(endpoints: JsonObject, at: datetime) -> tuple[list[JsonObject], list[JsonObject]]:
-    slices: list[JsonObject] = []
-    events: list[JsonObject] = []
+def _wanted(endpoints: JsonObject, at: datetime) -> tuple[dict[SliceKey, JsonObject], list[JsonObject]]:
+    """The slices by family and ports, and what to tell about addresses that are in none."""
+    found: dict[SliceKey, dict[tuple[str, ...], JsonObject]] = {}
+    invalid = skipped = 0
     for subset in endpoints.get("subsets") or ():
-        by_family: dict[str, list[JsonObject]] = {}
-        ready = [(a, True) for a in subset.get("addresses") or ()]
-        entries = ready + [(a, False) for a in subset.get("notReadyAddresses") or ()]
-        if len(entries) > MAX_ADDRESSES:
-            text = f"A max of {MAX_ADDRESSES} addresses can be mirrored to EndpointSlices per Endpoints subset. "
-            text += f"{len(entries) - MAX_ADDRESSES} addresses were skipped"
-            events.append(_event(endpoints, "TooManyAddressesToMirror", text, at, len(events)))
-        for address, is_ready in entries[:MAX_ADDRESSES]:
-            try:
-                family = "IPv6" if ip_address(address["ip"]).version == 6 else "IPv4"
-            except ValueError:
-                text = f"Skipped 1 invalid IP addresses when mirroring to EndpointSlices: {address['ip']}"
-                events.append(_event(endpoints, "InvalidIPAddress", text, at, len(events)))
+        ports = _ports_of(subset)
+        entries = [(a, field == READY) for field in (READY, NOT_READY) for a in subset.get(field) or ()]
+        added = 0
+        for address, ready in entries:
+            family = _family(address["ip"])
+            if family is None:
+                invalid += 1
+            if family is None or added >= MAX_ADDRESSES:
                 continue
-            by_family.setdefault(family, []).append(_endpoint(address, is_ready))
-        slices += [_slice(endpoints, family, found, subset) for family, found in sorted(by_family.items())]
-    return slices, events
+            added += 1
+            found.setdefault((family, ports), {})[_identity(address)] = _endpoint(address, ready)
+        skipped += len(entries) - added
+    slices = {key: _slice(endpoints, key, list(listed.values())[:MAX_ADDRESSES]) for key, listed in found.items()}
+    told = []
+    if invalid:
+        text = f"Skipped {invalid} invalid IP addresses when mirroring to EndpointSlices"
+        told.append(_event(endpoints, "InvalidIPAddress", text, at))
+    if skipped > invalid:
+        text = f"A max of {MAX_ADDRESSES} addresses can be mirrored to EndpointSlices per Endpoints subset. "
+        told.append(_event(endpoints, "TooManyAddressesToMirror", f"{text}{skipped} addresses were skipped", at))
+    return slices, told
 
 
-def _event(endpoints: JsonObject, reason: str, text: str, at: datetime, number: int) -> JsonObject:
-    component = "endpoint-slice-mirroring-controller"
-    suffix = f"{int(at.timestamp() * 1e6):x}{number:x}"
-    return event(component, endpoints, ENDPOINTS, type="Warning", reason=reason, message=text, at=at, suffix=suffix)
+def _family(ip: str) -> str | None:
+    try:
+        return f"IPv{ip_address(ip).version}"
+    except ValueError:
+        return None
+
+
+def _identity(address: Mapping[str, Any]) -> tuple[str, ...]:
+    """What makes two addresses one endpoint."""
+    target = address.get("targetRef") or {}
+    return address["ip"], address.get("hostname", ""), target.get("namespace", ""), target.get("name", "")
+
+
+def _event(endpoints: JsonObject, reason: str, text: str, at: datetime) -> JsonObject:
+    suffix = f"{int(at.timestamp() * 1e6):x}{reason[0].lower()}"
+    return event(COMPONENT, endpoints, ENDPOINTS, type="Warning", reason=reason, message=text, at=at, suffix=suffix)
 
 
 def _endpoint(address: Mapping[str, Any], is_ready: bool) -> JsonObject:
-    endpoint: JsonObject = {"addresses": [address["ip"]], "conditions": {"ready": is_ready}}
+    endpoint: JsonObject = {"addresses": [str(ip_address(address["ip"]))], "conditions": {"ready": is_ready}}
     for field in ("hostname", "nodeName", "targetRef"):
         if address.get(field):
             endpoint[field] = address[field]
     return endpoint
 
 
-def _slice(endpoints: JsonObject, family: str, found: list[JsonObject], subset: Mapping[str, Any]) -> JsonObject:
+def _slice(endpoints: JsonObject, key: SliceKey, listed: list[JsonObject]) -> JsonObject:
+    family, ports = key
     metadata = endpoints["metadata"]
-    labels = {**labels_of(endpoints), SERVICE_NAME: metadata["name"], MANAGED_BY: MANAGER}
     annotations = {k: v for k, v in annotations_of(endpoints).items() if k not in (TRIGGER_TIME, LAST_APPLIED)}
-    ports = [
-        {
-            "name": port.get("name", ""),
-            "port": port["port"],
-            "protocol": port.get("protocol", "TCP"),
-            **({"appProtocol": port["appProtocol"]} if port.get("appProtocol") else {}),
-        }
-        for port in subset.get("ports") or ()
-    ]
     return {
         "apiVersion": ENDPOINT_SLICE.api_version,
         "kind": ENDPOINT_SLICE.kind,
         "metadata": {
             "generateName": f"{metadata['name']}-",
             "namespace": metadata["namespace"],
-            "labels": labels,
+            "labels": {**labels_of(endpoints), SERVICE_NAME: metadata["name"], MANAGED_BY: MANAGER},
             **({"annotations": annotations} if annotations else {}),
             "ownerReferences": [owner_reference(endpoints, api_version="v1", kind="Endpoints")],
         },
         "addressType": family,
-        "endpoints": found,
-        "ports": ports or None,
+        "endpoints": listed,
+        "ports": slice_ports(ports) or None,
     }
 
 
-def _content(slice: Mapping[str, Any]) -> Any:
-    return slice["addressType"], slice.get("endpoints") or [], slice.get("ports") or []
+def _under_name_of(held: JsonObject, wanted: JsonObject) -> JsonObject:
+    """`wanted` as an update of `held`, of which nothing but its identity stays."""
+    identity = {field: held["metadata"].get(field) for field in ("name", "uid", "resourceVersion")}
+    return {**wanted, "metadata": {**wanted["metadata"], **{k: v for k, v in identity.items() if v}}}
 
 
-def _same_metadata(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    return all((held["metadata"].get(k) or {}) == (wanted["metadata"].get(k) or {}) for k in ("labels", "annotations"))
+def _is_current(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    same = all((held["metadata"].get(k) or {}) == (wanted["metadata"].get(k) or {}) for k in ("labels", "annotations"))
+    return same and sorted(held.get("endpoints") or [], key=str) == sorted(wanted["endpoints"], key=str)
+
+
+def _key_of(slice: Mapping[str, Any]) -> SliceKey:
+    return slice["addressType"], _ports_of(slice)
+
+
+def _ports_of(holder: Mapping[str, Any]) -> frozenset[Port]:
+    """The ports of a subset or a slice."""
+    return frozenset(
+        (port.get("name") or "", port["port"], port.get("protocol", "TCP"), port.get("appProtocol"))
+        for port in holder.get("ports") or ()
+    )
 
 
 def _delete(slice: JsonObject) -> Delete:
@@ -140,6 +175,6 @@ def _delete(slice: JsonObject) -> Delete:
 
 CONTROLLER = Controller(
     "endpointslicemirroring",
-    {ENDPOINTS: own_key, SERVICE: own_key, ENDPOINT_SLICE: services_of_change},
+    {ENDPOINTS: own_key, SERVICE: own_key, ENDPOINT_SLICE: services_of_slice},
     plan_mirrored_slices,
 )

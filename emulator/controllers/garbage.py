@@ -12,7 +12,7 @@ from typing import Any
 from emulator.api.kinds import KINDS, Kind, kind_by_name
 from emulator.api.meta import JsonObject, ObjectKey, is_terminating, key_of
 from emulator.client.index import Change
-from emulator.controllers.changes import NOTHING, Changes, Controller, Delete, View, Write
+from emulator.controllers.changes import NOTHING, Changes, Controller, Delete, Propagation, View, Write
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 BY_RESOURCE = {kind.resource: kind for kind in KINDS}
@@ -31,22 +31,39 @@ def plan_garbage(key: ObjectKey, view: View, at: datetime) -> Changes:
     owners = object["metadata"].get("ownerReferences") or []
     if not owners or is_terminating(object):
         return NOTHING
-    solid = [owner for owner in owners if _exists(owner, object, view)]
+    solid = [owner for owner in owners if _stands(owner, object, view)]
     if not solid:
-        return Changes(deletes=(_delete(kind, object),))
+        return _collect(kind, object, view)
     if len(solid) == len(owners):
         return NOTHING
     return Changes(updates=(Write(kind, _with_owners(object, solid)),))
 
 
-def _exists(owner: dict[str, Any], object: JsonObject, view: View) -> bool:
-    """Whether the owner is there; owners of kinds that are not served are left alone."""
-    kind = kind_by_name(owner["apiVersion"], owner["kind"])
-    if kind is None:
+def _stands(reference: dict[str, Any], object: JsonObject, view: View) -> bool:
+    """Whether the owner is there and does not itself wait for its dependents to go."""
+    if not _can_be_found(reference, object):
         return True
-    kind = kind.stored
-    found = view.get(kind, owner["name"], object["metadata"].get("namespace", "") if kind.namespaced else "")
-    return found is not None and found["metadata"]["uid"] == owner["uid"]
+    owner = _owner(reference, object, view)
+    return owner is not None and not _awaits_dependents(owner)
+
+
+def _can_be_found(reference: dict[str, Any], object: JsonObject) -> bool:
+    """Not so for kinds that are not served, and for namespaced ones named by an object without a namespace."""
+    kind = kind_by_name(reference["apiVersion"], reference["kind"])
+    return kind is not None and (not kind.namespaced or bool(object["metadata"].get("namespace")))
+
+
+def _owner(reference: dict[str, Any], object: JsonObject, view: View) -> JsonObject | None:
+    kind = kind_by_name(reference["apiVersion"], reference["kind"])
+    if kind is None:
+        return None
+    place = object["metadata"].get("namespace", "") if kind.namespaced else ""
+    found = view.get(kind.stored, reference["name"], place)
+    return found if found is not None and found["metadata"]["uid"] == reference["uid"] else None
+
+
+def _awaits_dependents(object: JsonObject) -> bool:
+    return is_terminating(object) and FOREGROUND in (object["metadata"].get("finalizers") or ())
 
 
 def _finish(kind: Kind, object: JsonObject, finalizers: list[str], view: View) -> Changes:
@@ -60,10 +77,8 @@ def _finish(kind: Kind, object: JsonObject, finalizers: list[str], view: View) -
         if freed:
             return Changes(updates=freed)
         return Changes(updates=(Write(kind, _without(object, ORPHAN)),))
-    blocking = [(k, d) for k, d in dependents if _blocks(d, object)]
-    deletes = tuple(_delete(k, d) for k, d in dependents if not is_terminating(d))
-    if deletes or blocking:
-        return Changes(deletes=deletes)
+    if any(_blocks(dependent, object) for _, dependent in dependents):
+        return NOTHING  # each dependent is a key of its own
     return Changes(updates=(Write(kind, _without(object, FOREGROUND)),))
 
 
@@ -90,8 +105,22 @@ def _without(object: JsonObject, finalizer: str) -> JsonObject:
     return {**object, "metadata": {**object["metadata"], "finalizers": left}}
 
 
-def _delete(kind: Kind, object: JsonObject) -> Delete:
-    return Delete(kind, key_of(object), object["metadata"]["uid"])
+def _collect(kind: Kind, object: JsonObject, view: View) -> Changes:
+    """The deletion of an object without owners: in the foreground when one waits for what it has to wait for itself."""
+    metadata = object["metadata"]
+    finalizers, references = metadata.get("finalizers") or (), metadata["ownerReferences"]
+    propagation: Propagation = "Orphan" if ORPHAN in finalizers else "Background"
+    owners = [_owner(reference, object, view) for reference in references]
+    dependents = [dependent for _, dependent in _dependents(object, view)]
+    if FOREGROUND in finalizers:
+        propagation = "Foreground"
+    elif dependents and any(owner is not None and _awaits_dependents(owner) for owner in owners):
+        propagation = "Foreground"
+        circular = any(_awaits_dependents(dependent) for dependent in dependents)
+        if circular and any(reference.get("blockOwnerDeletion") for reference in references):
+            free = [{**reference, "blockOwnerDeletion": False} for reference in references]
+            return Changes(updates=(Write(kind, _with_owners(object, free)),))  # else both would wait for ever
+    return Changes(deletes=(Delete(kind, key_of(object), metadata["uid"], propagation=propagation),))
 
 
 def _key(kind: Kind, object: JsonObject) -> ObjectKey:
@@ -100,19 +129,18 @@ def _key(kind: Kind, object: JsonObject) -> ObjectKey:
 
 
 def _keys(change: Change, view: View) -> Iterable[ObjectKey]:
-    """The object itself when it has owners or waits; its dependents when it goes; its owners when they wait."""
-    metadata = change.object["metadata"]
-    if change.type == "DELETED":
-        found = [_key(kind, dependent) for kind, dependent in _dependents(change.object, view)]
-    else:
-        concerned = metadata.get("ownerReferences") or metadata.get("deletionTimestamp")
-        found = [_key(change.kind, change.object)] if concerned else []
-    for owner in metadata.get("ownerReferences") or ():
-        named = kind_by_name(owner["apiVersion"], owner["kind"])
-        kind = named.stored if named else None
-        held = view.get(kind, owner["name"], metadata.get("namespace", "") if kind.namespaced else "") if kind else None
-        if kind is not None and held is not None and is_terminating(held):
-            found.append(_key(kind, held))
+    """The object itself; its dependents when it goes or waits for them; its owners when they wait."""
+    object = change.object
+    waits = is_terminating(object) or object["metadata"].get("ownerReferences")
+    found = [_key(change.kind, object)] if waits and change.type != "DELETED" else []
+    starts_waiting = _awaits_dependents(object) and not (change.previous and _awaits_dependents(change.previous))
+    if change.type == "DELETED" or starts_waiting:
+        found += [_key(kind, dependent) for kind, dependent in _dependents(object, view)]
+    for reference in object["metadata"].get("ownerReferences") or ():
+        kind = kind_by_name(reference["apiVersion"], reference["kind"])
+        owner = _owner(reference, object, view)
+        if kind is not None and owner is not None and is_terminating(owner):
+            found.append(_key(kind.stored, owner))
     return found
 
 

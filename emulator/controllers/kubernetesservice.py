@@ -6,10 +6,11 @@ from datetime import datetime
 from functools import partial
 
 from emulator.api.kinds import ENDPOINT_SLICE, ENDPOINTS, NAMESPACE, SERVICE
-from emulator.api.meta import JsonObject, ObjectKey
+from emulator.api.meta import JsonObject, ObjectKey, labels_of
 from emulator.client.index import Change
 from emulator.config.settings import API_PORT_IN_CLUSTER
 from emulator.controllers.changes import NOTHING, Changes, Controller, View, Write
+from emulator.controllers.pods import SERVICE_NAME
 
 KEY = ObjectKey("default", "kubernetes")
 SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
@@ -30,21 +31,30 @@ def plan_kubernetes_service(
     subsets = [{"addresses": [{"ip": host}], "ports": ports}]
     if endpoints is None:
         creates.append(Write(ENDPOINTS, {**_head("v1", "Endpoints", {SKIP_MIRROR: "true"}), "subsets": subsets}))
-    elif endpoints.get("subsets") != subsets:
-        updates.append(Write(ENDPOINTS, {**endpoints, "subsets": subsets}))
+    elif endpoints.get("subsets") != subsets or labels_of(endpoints).get(SKIP_MIRROR) != "true":
+        updates.append(Write(ENDPOINTS, {**_labelled(endpoints, {SKIP_MIRROR: "true"}), "subsets": subsets}))
     slice = view.get(ENDPOINT_SLICE, *_place())
     addresses = [{"addresses": [host], "conditions": {"ready": True}}]
     if slice is None:
-        head = _head(ENDPOINT_SLICE.api_version, "EndpointSlice", {"kubernetes.io/service-name": KEY.name})
+        head = _head(ENDPOINT_SLICE.api_version, "EndpointSlice", {SERVICE_NAME: KEY.name})
         family = "IPv6" if ":" in host else "IPv4"
         creates.append(Write(ENDPOINT_SLICE, {**head, "addressType": family, "endpoints": addresses, "ports": ports}))
-    elif slice.get("endpoints") != addresses or slice.get("ports") != ports:
-        updates.append(Write(ENDPOINT_SLICE, {**slice, "endpoints": addresses, "ports": ports}))
+    elif (slice.get("endpoints"), slice.get("ports"), labels_of(slice).get(SERVICE_NAME)) != (
+        addresses,
+        ports,
+        KEY.name,
+    ):
+        bent = _labelled(slice, {SERVICE_NAME: KEY.name})
+        updates.append(Write(ENDPOINT_SLICE, {**bent, "endpoints": addresses, "ports": ports}))
     return Changes(tuple(updates), tuple(creates)) if creates or updates else NOTHING
 
 
 def _place() -> tuple[str, str]:
     return KEY.name, KEY.namespace
+
+
+def _labelled(object: JsonObject, labels: dict[str, str]) -> JsonObject:
+    return {**object, "metadata": {**object["metadata"], "labels": {**labels_of(object), **labels}}}
 
 
 def _head(api_version: str, kind: str, labels: dict[str, str]) -> JsonObject:

@@ -35,10 +35,9 @@ def plan_load_balancer(key: ObjectKey, view: View, at: datetime, *, plan: Addres
         told = _event(service, "EnsuringLoadBalancer", "Ensuring load balancer", at)
         return Changes(updates=(Write(SERVICE, {**service, "metadata": marked}),), events=(told,))
     held = _addresses(service)
-    wish = service["spec"].get("loadBalancerIP")
-    if held and (not wish or held == [wish] or not _in_pool(wish, plan)):
-        return NOTHING
     address = _choose(service, view, plan)
+    if held and address in (held[0], None):
+        return NOTHING
     if address is None:
         told = _event(
             service, "SyncLoadBalancerFailed", "Error syncing load balancer: no address is free", at, "Warning"
@@ -60,13 +59,13 @@ def _addresses(service: JsonObject) -> list[str]:
 
 
 def _choose(service: JsonObject, view: View, plan: AddressPlan) -> str | None:
-    """The address wished for if it is free, else the first free one of the pool."""
+    """The address wished for if it is free, else the one it has, else the first free one of the pool."""
     own = key_of(service)
     taken = {ip for other in view.all(SERVICE) if key_of(other) != own for ip in _addresses(other)}
-    wish = service["spec"].get("loadBalancerIP")
+    wish, held = service["spec"].get("loadBalancerIP"), _addresses(service)
     if wish and _in_pool(wish, plan) and wish not in taken:
         return str(wish)
-    return next((ip for ip in _pool(plan) if ip not in taken), None)
+    return held[0] if held else next((ip for ip in _pool(plan) if ip not in taken), None)
 
 
 def _in_pool(address: str, plan: AddressPlan) -> bool:

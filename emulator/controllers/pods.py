@@ -6,17 +6,21 @@ Source: staging/src/k8s.io/endpointslice/util/controller_utils.go, pkg/controlle
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
-from emulator.api.kinds import ENDPOINT_SLICE, POD, SERVICE, Kind
-from emulator.api.meta import JsonObject, ObjectKey, condition_of, is_terminating, labels_of, parse_time
+from emulator.api.kinds import POD, SERVICE
+from emulator.api.meta import JsonObject, ObjectKey, condition_of, is_terminating, key_of, labels_of, parse_time
 from emulator.api.selectors import matches_set
 from emulator.client.index import Change
 from emulator.controllers.changes import View
+from emulator.controllers.subsets import Port
 
 HEADLESS_LABEL = "service.kubernetes.io/headless"
 TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time"
+SERVICE_NAME = "kubernetes.io/service-name"
 NONE = "None"
+ENDED = ("Succeeded", "Failed")
 
 
 def has_selector(service: Mapping[str, Any]) -> bool:
@@ -26,16 +30,16 @@ def has_selector(service: Mapping[str, Any]) -> bool:
 
 
 def selected_pods(service: Mapping[str, Any], view: View) -> list[JsonObject]:
-    """The Service's pods that can be endpoints, terminating ones among them, by name."""
+    """The pods the Service's selector names, by name; which of them can be endpoints, `may_serve` tells."""
     pods = view.in_namespace(POD, service["metadata"]["namespace"])
     selector = service["spec"]["selector"]
-    return [pod for _, pod in sorted(pods.items()) if matches_set(selector, labels_of(pod)) and may_serve(pod)]
+    return [pod for _, pod in sorted(pods.items()) if matches_set(selector, labels_of(pod))]
 
 
 def may_serve(pod: Mapping[str, Any]) -> bool:
     """Has an address and has not ended."""
     status = pod.get("status") or {}
-    return bool(addresses_of(pod)) and status.get("phase") not in ("Succeeded", "Failed")
+    return bool(addresses_of(pod)) and status.get("phase") not in ENDED
 
 
 def addresses_of(pod: Mapping[str, Any]) -> list[str]:
@@ -51,6 +55,16 @@ def address_of(pod: Mapping[str, Any], family: str) -> str | None:
 
 def is_ready(pod: Mapping[str, Any]) -> bool:
     return (condition_of(pod, "Ready") or {}).get("status") == "True"
+
+
+def ports_for(service: Mapping[str, Any], pod: Mapping[str, Any]) -> tuple[Port, ...]:
+    """The Service's ports that the pod has, in the Service's order."""
+    found: list[Port] = []
+    for port in service["spec"].get("ports") or ():
+        number = port_number(port, pod)
+        if number is not None:
+            found.append((port.get("name", ""), number, port.get("protocol", "TCP"), port.get("appProtocol")))
+    return tuple(found)
 
 
 def port_number(service_port: Mapping[str, Any], pod: Mapping[str, Any]) -> int | None:
@@ -81,45 +95,84 @@ def hostname_of(pod: Mapping[str, Any], service: Mapping[str, Any]) -> str:
     )
 
 
-def trigger_time(service: Mapping[str, Any], pods: Iterable[Mapping[str, Any]]) -> str:
-    """The newest change that endpoints follow: the Service's own or a pod's readiness."""
-    times = [service["metadata"].get("creationTimestamp", "")]
-    for pod in pods:
-        times.append((condition_of(pod, "Ready") or {}).get("lastTransitionTime") or "")
-        if is_terminating(pod):
-            times.append(pod["metadata"]["deletionTimestamp"])
-    return max((time for time in times if time), key=parse_time, default="")
+class TriggerTimes:
+    """When the changes happened that a controller's next write follows: the annotation TRIGGER_TIME.
+
+    The one memory a plan has, as upstream: a time counts once, so a write that no Service or readiness caused, such as
+    one that follows a pod's end, carries none. Nothing but the annotation may depend on it.
+    Source: endpointslice/util/trigger_time_tracker.go.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[ObjectKey, dict[str, datetime]] = {}
+
+    def take(self, service: Mapping[str, Any], pods: Iterable[Mapping[str, Any]]) -> str:
+        """The oldest time not told yet, "" without one; of a Service new here its creation."""
+        key = key_of(service)
+        created = service["metadata"].get("creationTimestamp") or ""
+        times = {pod["metadata"]["name"]: _ready_since(pod) for pod in pods}
+        times[""] = created
+        now = {name: parse_time(time) for name, time in times.items() if time}
+        seen = self._seen.get(key)
+        self._seen[key] = now
+        if seen is None:
+            return created
+        fresh = [times[name] for name, time in now.items() if name not in seen or time > seen[name]]
+        return min(fresh, key=parse_time, default="")
+
+    def forget(self, key: ObjectKey) -> None:
+        """The Service is gone."""
+        self._seen.pop(key, None)
 
 
-def services_of_change(change: Change, view: View) -> Iterable[ObjectKey]:
-    """The Services whose endpoints a changed Service, pod or slice concerns."""
-    if change.kind is SERVICE:
-        return (change.key,)
-    if change.kind is POD:
-        return _services_of_pod(change, view)
-    if change.kind is ENDPOINT_SLICE:
-        name = labels_of(change.object).get("kubernetes.io/service-name")
-        return (ObjectKey(change.key.namespace, name),) if name else ()
-    return (change.key,)
+def _ready_since(pod: Mapping[str, Any]) -> str:
+    return (condition_of(pod, "Ready") or {}).get("lastTransitionTime") or ""
 
 
-def _services_of_pod(change: Change, view: View) -> list[ObjectKey]:
-    before = labels_of(change.previous) if change.previous is not None else None
-    after = labels_of(change.object)
-    found = []
-    for name, service in view.in_namespace(SERVICE, change.key.namespace).items():
-        if has_selector(service):
-            selector = service["spec"]["selector"]
-            if matches_set(selector, after) or (before is not None and matches_set(selector, before)):
-                found.append(ObjectKey(change.key.namespace, name))
-    return found
+def services_of_slice(change: Change, view: View) -> Iterable[ObjectKey]:
+    """The Service a slice belongs to by its label, and the one it belonged to."""
+    slices = [change.object] if change.previous is None else [change.object, change.previous]
+    names = {labels_of(slice).get(SERVICE_NAME) for slice in slices}
+    return [ObjectKey(change.key.namespace, name) for name in names if name]
+
+
+def services_of_pod(change: Change, view: View) -> Iterable[ObjectKey]:
+    """The Services whose endpoints a changed pod concerns: none when nothing changed that an endpoint shows.
+
+    Source: endpointslice/util/controller_utils.go (GetServicesToUpdateOnPodChange).
+    """
+    previous = change.previous if change.type == "MODIFIED" else None
+    after = _services_selecting(change.object, view)
+    if previous is None:
+        return after
+    before = _services_selecting(previous, view)
+    if _endpoint_of(previous) != _endpoint_of(change.object):
+        return before | after
+    return before ^ after
+
+
+def _endpoint_of(pod: Mapping[str, Any]) -> Any:
+    """What of a pod its endpoints show."""
+    spec, ended = pod.get("spec") or {}, (pod.get("status") or {}).get("phase") in ENDED
+    named = [spec.get(field) or "" for field in ("hostname", "subdomain", "nodeName")]
+    return is_ready(pod), is_terminating(pod), ended, addresses_of(pod), named
+
+
+def _services_selecting(pod: Mapping[str, Any], view: View) -> set[ObjectKey]:
+    namespace, labels = pod["metadata"]["namespace"], labels_of(pod)
+    services = view.in_namespace(SERVICE, namespace).items()
+    return {
+        ObjectKey(namespace, name)
+        for name, service in services
+        if has_selector(service) and matches_set(service["spec"]["selector"], labels)
+    }
 
 
 def services_of_node(change: Change, view: View) -> Iterable[ObjectKey]:
     """All selected Services when a node comes, goes or moves: endpoints carry its zone."""
     if change.type == "MODIFIED" and change.previous and labels_of(change.previous) == labels_of(change.object):
         return ()
-    return [ObjectKey(s["metadata"]["namespace"], s["metadata"]["name"]) for s in view.all(SERVICE) if has_selector(s)]
+    return [key_of(service) for service in view.all(SERVICE) if has_selector(service)]
 
 
 def service_labels(service: Mapping[str, Any], own: Mapping[str, str]) -> dict[str, str]:
@@ -129,6 +182,3 @@ def service_labels(service: Mapping[str, Any], own: Mapping[str, str]) -> dict[s
     if (service["spec"].get("clusterIP") or "") in ("", NONE):
         labels[HEADLESS_LABEL] = ""
     return labels
-
-
-POD_KINDS: tuple[Kind, ...] = (SERVICE, POD)

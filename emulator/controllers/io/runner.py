@@ -63,8 +63,8 @@ def controllers_of(config: ClusterConfig, api_endpoint: tuple[str, int] | None, 
     """The controllers of a cluster with this config."""
     found = [
         namespace.controller(ca),
-        endpoints.CONTROLLER,
-        endpointslice.CONTROLLER,
+        endpoints.controller(),
+        endpointslice.controller(),
         endpointslicemirroring.CONTROLLER,
         garbage.CONTROLLER,
         deployment.CONTROLLER,
