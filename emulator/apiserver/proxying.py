@@ -207,7 +207,8 @@ _LINKS = {
     "img": "longdesc src usemap", "input": "src usemap formaction", "ins": "cite", "link": "href",
     "object": "classid codebase data usemap", "q": "cite", "script": "src", "source": "src", "video": "poster src",
 }  # fmt: skip
-_TAG = re.compile(rb"<!--.*?-->|<([a-zA-Z][a-zA-Z0-9]*)((?:[^<>\"']|\"[^\"]*\"|'[^']*')*)>", re.DOTALL)
+# Whatever the page, each byte is looked at a bounded number of times: a tag ends before the next `<`, a comment with the page.
+_TAG = re.compile(rb"<!--.*?(?:-->|\Z)|<([a-zA-Z][a-zA-Z0-9]*)((?:[^<>\"']|\"[^\"<]*\"|'[^'<]*')*)>", re.DOTALL)
 _ATTRIBUTE = re.compile(rb"""([^\s"'<>/=]+)(\s*=\s*)("[^"]*"|'[^']*'|[^\s"'<>]+)""")
 
 

@@ -14,10 +14,11 @@ import pty
 import re
 import struct
 import termios
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -229,21 +230,21 @@ async def test_port_forward_many_at_once_and_much(world: World) -> None:
         return web.Response(text=str(size))
 
     routes = {"/": hello, "/much": much, "/upload": upload}
-    async with _backend(routes) as port, _forwarded(world, port) as url:
-        async with aiohttp.ClientSession(connector=_each_its_own()) as client:
+    client = aiohttp.ClientSession(connector=_each_its_own())
+    async with _backend(routes) as port, _forwarded(world, port) as url, client:
 
-            async def one(number: int) -> None:
-                async with client.get(f"{url}/", params={"n": str(number)}) as answer:
-                    assert await answer.text() == f"hello {number}"
+        async def one(number: int) -> None:
+            async with client.get(f"{url}/", params={"n": str(number)}) as answer:
+                assert await answer.text() == f"hello {number}"
 
-            await asyncio.gather(*(one(number) for number in range(CONNECTIONS)))
-            async with client.get(f"{url}/much") as answer:
-                size = 0
-                async for piece in answer.content.iter_any():
-                    size += len(piece)
-                assert size == DOWNLOAD_BYTES
-            async with client.post(f"{url}/upload", data=io.BytesIO(b"y" * 20_000_000)) as answer:
-                assert await answer.text() == "20000000"
+        await asyncio.gather(*(one(number) for number in range(CONNECTIONS)))
+        async with client.get(f"{url}/much") as answer:
+            size = 0
+            async for piece in answer.content.iter_any():
+                size += len(piece)
+            assert size == DOWNLOAD_BYTES
+        async with client.post(f"{url}/upload", data=io.BytesIO(b"y" * 20_000_000)) as answer:
+            assert await answer.text() == "20000000"
 
 
 async def test_port_forward_to_a_closed_port_harms_no_other(world: World) -> None:
@@ -304,10 +305,10 @@ def _each_its_own() -> aiohttp.TCPConnector:
 
 
 @asynccontextmanager
-async def _backend(routes: dict[str, object]) -> AsyncIterator[int]:
+async def _backend(routes: Mapping[str, Any]) -> AsyncIterator[int]:
     app = web.Application(client_max_size=1 << 30)
     for path, handler in routes.items():
-        app.router.add_route("*", path, handler)  # type: ignore[arg-type]
+        app.router.add_route("*", path, handler)
     runner = web.AppRunner(app)
     await runner.setup()
     try:

@@ -18,6 +18,7 @@ import aiohttp
 
 from emulator.apiserver.identity import certificate_hosts
 from emulator.apiserver.io.app import ApiServer
+from emulator.apiserver.io.serviceproxy import Dial
 from emulator.client.io.informer import Informers
 from emulator.client.io.inprocess import InProcessClient
 from emulator.config.settings import API_PORT_IN_CLUSTER, ClusterConfig
@@ -68,14 +69,16 @@ class Api:
 
 
 @asynccontextmanager
-async def api_server(config: ClusterConfig | None = None, *, controllers: bool = True) -> AsyncIterator[Api]:
+async def api_server(
+    config: ClusterConfig | None = None, *, controllers: bool = True, dial: Dial | None = None
+) -> AsyncIterator[Api]:
     """A server over a memory store; with `controllers` also default namespaces, accounts and `kubernetes`."""
     config = config or replace(ClusterConfig(), nodes=0)
     registry = Registry(MemoryStore(), config)
     client = InProcessClient(registry)
     informers = Informers(client)
     credentials = make_credentials(certificate_hosts(config), name=config.name, token=TOKEN, at=utc_now())
-    server = ApiServer(registry, config, credentials, synced=lambda: not controllers or informers.synced)
+    server = ApiServer(registry, config, credentials, synced=lambda: not controllers or informers.synced, dial=dial)
     parts: list[Service] = [server]
     if controllers:
         endpoint = ("127.0.0.1", API_PORT_IN_CLUSTER)

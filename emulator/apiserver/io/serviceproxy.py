@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 Dial = Callable[[str, int], Awaitable[socket.socket]]
 DIAL_SECONDS = 30.0
-MAX_HTML_BYTES = 16 * 1024 * 1024
+MAX_HTML_BYTES = 4 * 1024 * 1024  # of a page whose links are rewritten
 PIECE_BYTES = 64 * 1024
 MAX_LINE_BYTES = 64 * 1024
 
@@ -197,16 +197,21 @@ class Proxy:
         self, request: web.BaseRequest, answer: aiohttp.ClientResponse, links: Links, location: Location
     ) -> web.StreamResponse:
         headers = CIMultiDict(proxying.response_headers(list(answer.headers.items())))
+        page = b""
         if "Location" in headers:
             headers["Location"] = links.rewritten(headers["Location"], location.address)
         elif answer.content_type == "text/html" and "Content-Type" in headers and request.method != "HEAD":
-            return await _html(answer, headers, links, location)
+            page = await _page(answer)
+            if len(page) <= MAX_HTML_BYTES:
+                return _html(answer, page, headers, links, location)
         response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
         has_body = request.method != "HEAD" and answer.status not in (204, 304)
         if "Content-Length" not in headers and has_body and request.version >= (1, 1):
             response.enable_chunked_encoding()
         await response.prepare(request)
         try:
+            if page:
+                await response.write(page)
             if has_body:
                 async for piece in answer.content.iter_any():
                     await response.write(piece)
@@ -245,16 +250,18 @@ def _unreachable(why: str) -> ServiceUnavailable:
     return ServiceUnavailable(f"error trying to reach service: {why}")
 
 
-async def _html(
-    answer: aiohttp.ClientResponse, headers: CIMultiDict[str], links: Links, location: Location
-) -> web.StreamResponse:
-    """The page with its links rewritten; compressed as it came."""
+async def _page(answer: aiohttp.ClientResponse) -> bytes:
+    """The page, or its begin when it is too long to be rewritten."""
     page = bytearray()
-    async for piece in answer.content.iter_any():
+    while len(page) <= MAX_HTML_BYTES and (piece := await answer.content.readany()):
         page += piece
-        if len(page) > MAX_HTML_BYTES:
-            raise _unreachable(f"the page has more than {MAX_HTML_BYTES} bytes")
-    body = bytes(page)
+    return bytes(page)
+
+
+def _html(
+    answer: aiohttp.ClientResponse, body: bytes, headers: CIMultiDict[str], links: Links, location: Location
+) -> web.Response:
+    """The page with its links rewritten; compressed as it came."""
     encoding = headers.get("Content-Encoding", "").lower()
     if encoding in ("", "gzip", "deflate"):
         with contextlib.suppress(zlib.error):
