@@ -124,7 +124,12 @@ class Cluster:
             )
             parts.append(self.node)
             self.api.pod_streams = NodeStreams(
-                self.node, self.network, config, self.sandbox.reference if self.sandbox is not None else None
+                self.node,
+                self.network,
+                config,
+                self.sandbox.reference if self.sandbox is not None else None,
+                ca=self.credentials.ca,
+                issue=self.api.accounts.issue,
             )
         parts.append(self.proxy)
         await self._stack.enter_async_context(running(*parts, failed=self.failed))

@@ -13,10 +13,12 @@ from typing import Any, NoReturn
 
 import click
 
+from emulator.api.errors import ApiError
 from emulator.api.kinds import CONFIG_MAP, POD, SECRET, SERVICE
 from emulator.api.meta import JsonObject
 from emulator.cli.remote import call_state
 from emulator.client.io.http import HttpClient
+from emulator.node.accountfiles import account_files, token_request, wants_account_files
 from emulator.node.envvars import environment, service_variables
 from emulator.node.hosts import HEADER, STANDARD_LINES, hosts_file
 from emulator.node.resolvconf import pod_resolv_conf
@@ -74,11 +76,23 @@ def dotenv_value(value: str) -> str:
 
 def variables_for(state: Mapping[str, Any], namespace: str, pod: str | None) -> tuple[dict[str, str], JsonObject]:
     """The variables of a pod, and the pod: the named one, or one that stands for any pod of the namespace."""
+    variables, found, _ = surroundings_of(state, namespace, pod, account=False)
+    return variables, found
 
-    async def read(client: HttpClient) -> tuple[dict[str, str], JsonObject]:
+
+def surroundings_of(
+    state: Mapping[str, Any], namespace: str, pod: str | None, *, account: bool
+) -> tuple[dict[str, str], JsonObject, dict[str, str]]:
+    """Variables and pod as above, and with `account` the files of its ServiceAccount, if there is one."""
+
+    ca = Path(state["caFile"]).read_text()
+
+    async def read(client: HttpClient) -> tuple[dict[str, str], JsonObject, dict[str, str]]:
         services = (await client.list(SERVICE)).items
         if pod is None:
-            return service_variables(namespace, services), {"metadata": {"name": "kubemu", "namespace": namespace}}
+            anybody: JsonObject = {"metadata": {"name": "kubemu", "namespace": namespace}}
+            files = await _account_files(client, ca, namespace, None) if account else {}
+            return service_variables(namespace, services), anybody, files
         found = await client.get(POD, pod, namespace)
         maps = (await client.list(CONFIG_MAP, namespace)).items
         hidden = (await client.list(SECRET, namespace)).items
@@ -89,22 +103,36 @@ def variables_for(state: Mapping[str, Any], namespace: str, pod: str | None) -> 
             config_maps={item["metadata"]["name"]: item for item in maps},
             secrets={item["metadata"]["name"]: item for item in hidden},
         )
-        return variables, found
+        files = await _account_files(client, ca, namespace, found) if account else {}
+        return variables, found, files
 
     return call_state(dict(state), read)
+
+
+async def _account_files(client: HttpClient, ca: str, namespace: str, pod: JsonObject | None) -> dict[str, str]:
+    if pod is not None and not wants_account_files(pod):
+        return {}
+    name = pod["spec"]["serviceAccountName"] if pod is not None else "default"
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
+    try:
+        made = await client.request("POST", path, body=token_request(pod))
+    except ApiError:  # the account or its namespace is not there
+        return {}
+    return account_files(made["status"]["token"], ca, namespace)
 
 
 def execute(
     state: Mapping[str, Any], command: list[str], namespace: str, pod: str | None, *, env_only: bool
 ) -> NoReturn:
     """Become `command`; its exit status is ours. Does not return."""
-    variables, found = variables_for(state, namespace, pod)
+    inside = state["sandbox"] is not None and not env_only
+    variables, found, files = surroundings_of(state, namespace, pod, account=inside)
     env = {**os.environ, **variables}
     program = shutil.which(command[0], path=env.get("PATH"))
     if program is None:
         click.echo(f"kubemu: {command[0]}: command not found on this host", err=True)
         raise SystemExit(NOT_FOUND)
-    if state["sandbox"] is None or env_only:
+    if not inside:
         try:
             os.execvpe(program, command, env)  # noqa: S606 - running the given command is the verb
         except OSError as error:
@@ -120,6 +148,7 @@ def execute(
             env=env,
             resolv_conf=resolv_conf.text(),
             hosts=_hosts(state, found),
+            files=files,
         )
     )
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import os
 import shutil
 import signal
@@ -25,6 +24,7 @@ from typing import Any
 from emulator.api.errors import EmulatorError
 from emulator.io.sandbox_helper import CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUSER, call
 from emulator.io.sandbox_probe import process_start_time
+from emulator.io.shadow import cover, missing_parents
 
 NOT_EXECUTABLE, NOT_FOUND = 126, 127  # as the shell has it
 SETUP_FAILED = 125  # never seen outside: the pipe says why
@@ -39,16 +39,23 @@ LEFT_TO_CHILD = (signal.SIGINT, signal.SIGQUIT)  # a terminal sends these to bot
 
 
 def enter(
-    reference: Mapping[str, Any], command: Sequence[str], *, env: Mapping[str, str], resolv_conf: str, hosts: str
+    reference: Mapping[str, Any],
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    resolv_conf: str,
+    hosts: str,
+    files: Mapping[str, str] | None = None,
 ) -> int:
     """Run `command` in the sandbox of `Sandbox.reference()` and wait for it; its exit status, 128+n for a signal.
 
+    files: more texts by path; these need not exist on the host.
     127 and a line on stderr when there is no such program, 126 when it cannot be run. Raises EmulatorError when the
     sandbox is gone or cannot be entered.
     """
     user, network = _open_namespaces(reference)
     reading, writing = os.pipe()
-    files = {"/etc/resolv.conf": resolv_conf, "/etc/hosts": hosts}
+    texts = {"/etc/resolv.conf": resolv_conf, "/etc/hosts": hosts, **(files or {})}
     sys.stdout.flush()
     sys.stderr.flush()
     with _signals_for(child := _Child()):
@@ -56,7 +63,7 @@ def enter(
         child.pid = _fork()
         if child.pid == 0:
             os.close(reading)
-            _become(parent, user, network, files, command, env, writing)
+            _become(parent, user, network, texts, command, env, writing)
         for handle in (user, network, writing):
             os.close(handle)
         with os.fdopen(reading) as pipe:
@@ -180,14 +187,17 @@ def _mount_files(files: Mapping[str, str]) -> None:
     nsswitch = _nsswitch()
     texts = {**files, **({"/etc/nsswitch.conf": nsswitch} if nsswitch else {})}
     targets = {os.path.realpath(path): text for path, text in texts.items()}
-    for target in targets:
-        if not os.path.exists(target):
-            raise FileNotFoundError(errno.ENOENT, f"{target} is missing on this host; make an empty one")
+    parents = missing_parents(targets)
     hidden = {os.path.realpath(path) for path in NSCD if os.path.isdir(path)}
     scratch = next(
-        path for path in SCRATCH if os.path.isdir(path) and not any(t.startswith(f"{path}/") for t in targets)
+        path
+        for path in SCRATCH
+        if os.path.isdir(path) and not any(f"{t}/".startswith(f"{path}/") for t in (*targets, *parents))
     )
     _mount("tmpfs", scratch, "tmpfs", _MS_NOSUID | _MS_NODEV, "size=4m,mode=0755")
+    for number, (folder, wanted) in enumerate(parents.items()):
+        os.mkdir(f"{scratch}/folder-{number}")
+        cover(folder, wanted, f"{scratch}/folder-{number}", _bind_all)
     for number, (target, text) in enumerate(targets.items()):
         source = f"{scratch}/{number}"
         Path(source).write_text(text)
@@ -197,6 +207,10 @@ def _mount_files(files: Mapping[str, str]) -> None:
         os.mkdir(f"{scratch}/empty-{os.path.basename(target)}")
         _mount(f"{scratch}/empty-{os.path.basename(target)}", target, None, _MS_BIND)
     call("umount2", scratch.encode(), _MNT_DETACH)
+
+
+def _bind_all(source: str, target: str) -> None:
+    _mount(source, target, None, _MS_BIND | _MS_REC)
 
 
 def _nsswitch() -> str | None:

@@ -1,7 +1,7 @@
 """The program behind `kubectl exec`: `python -m emulator.io.launch FD`, started by the node agent.
 
 FD is a pipe with one JSON object: command, env, tty, and, for a cluster in the sandbox, sandbox (Sandbox.reference()),
-resolvConf and hosts. It becomes the command, or runs it inside the sandbox and ends as it ends.
+resolvConf, hosts and files. It becomes the command, or runs it inside the sandbox and ends as it ends.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ def main(arguments: list[str]) -> int:
             env=asked["env"],
             resolv_conf=asked["resolvConf"],
             hosts=asked["hosts"],
+            files=asked["files"],
         )
     except EmulatorError as error:
         sys.stderr.write(f"{error}\n")

@@ -165,6 +165,26 @@ def test_the_api_is_reached_from_inside(webapp: Running) -> None:
     assert '"kind":"PodList"' in done.stdout.replace('": "', '":"')
 
 
+_IN_CLUSTER = """
+import json, ssl, urllib.request
+folder = "/var/run/secrets/kubernetes.io/serviceaccount"
+token, namespace = (open(f"{folder}/{name}").read() for name in ("token", "namespace"))
+url = f"https://kubernetes.default.svc/api/v1/namespaces/{namespace}/pods"
+asked = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+with urllib.request.urlopen(asked, context=ssl.create_default_context(cafile=f"{folder}/ca.crt")) as answer:
+    print(sorted(pod["metadata"]["name"] for pod in json.load(answer)["items"]))
+"""
+
+
+def test_programs_inside_find_their_service_account(webapp: Running) -> None:
+    for done in (
+        webapp.kubemu.run("python3", "-c", _IN_CLUSTER),
+        webapp.exec("webapp-1", "python3", "-c", _IN_CLUSTER),
+    ):
+        assert done.stdout == "['webapp-1', 'webapp-2']\n", done.text
+    assert not Path("/var/run/secrets/kubernetes.io").exists(), "nothing of it is on the host"
+
+
 _PODS = "https://kubernetes.default.svc.cluster.local/api/v1/namespaces/default/pods"
 
 

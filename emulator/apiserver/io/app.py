@@ -69,10 +69,10 @@ class ApiServer:
     ) -> None:
         self.config = config
         self.port = config.api_port
-        accounts = Accounts(registry, TokenKey(), clock=utc_now, rng=randrange)
-        self._auth = Authenticator(credentials, accounts)
+        self.accounts = Accounts(registry, TokenKey(), clock=utc_now, rng=randrange)
+        self._auth = Authenticator(credentials, self.accounts)
         self._tls = server_context(credentials)
-        self._handlers = Handlers(registry, accounts, self._auth.of_token, dial=dial)
+        self._handlers = Handlers(registry, self.accounts, self._auth.of_token, dial=dial)
         self.pod_streams = pod_streams
         self._documents = Documents(synced, lambda: f"{HOST}:{self.port}", platform.machine())
         self._extra: list[socket.socket] = []

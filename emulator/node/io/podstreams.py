@@ -10,15 +10,16 @@ import asyncio
 import os
 import shutil
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from emulator.api.errors import BadRequest, NotFound
+from emulator.api.errors import ApiError, BadRequest, NotFound
 from emulator.api.kinds import POD
-from emulator.api.meta import annotations_of
+from emulator.api.meta import JsonObject, annotations_of
 from emulator.config.settings import ClusterConfig
 from emulator.io.network import Network
 from emulator.io.podstreams import Ended, LogOptions, Streams
+from emulator.node.accountfiles import account_files, token_request, wants_account_files
 from emulator.node.containerlog import ContainerLog, Line, selected
 from emulator.node.hosts import hosts_file, pod_hostname
 from emulator.node.io.containerrun import ContainerRun
@@ -34,11 +35,21 @@ NOT_FOUND = 127
 
 
 class NodeStreams:
-    """sandbox: gives Sandbox.reference(), or None where pods share the host's network."""
+    """sandbox: gives Sandbox.reference(), or None where pods share the host's network; issue: answers a TokenRequest
+    for an account (namespace, name, request)."""
 
     def __init__(
-        self, agent: NodeAgent, network: Network, config: ClusterConfig, sandbox: Callable[[], dict[str, Any]] | None
+        self,
+        agent: NodeAgent,
+        network: Network,
+        config: ClusterConfig,
+        sandbox: Callable[[], dict[str, Any]] | None,
+        *,
+        ca: str,
+        issue: Callable[[str, str, JsonObject], Awaitable[JsonObject]],
     ) -> None:
+        self._ca = ca
+        self._issue = issue
         self._agent = agent
         self._network = network
         self._config = config
@@ -76,7 +87,7 @@ class NodeStreams:
             return Ended(
                 NOT_FOUND, f"OCI runtime exec failed: exec failed: unable to start container process: {why}: unknown"
             )
-        return await run_command(self._spec(run, [program, *command[1:]], env, tty=streams.tty), streams)
+        return await run_command(await self._spec(run, [program, *command[1:]], env, tty=streams.tty), streams)
 
     async def attach(self, namespace: str, pod: str, container: str, streams: Streams) -> Ended:
         each = self._container(self._run(namespace, pod), container)
@@ -118,16 +129,27 @@ class NodeStreams:
         terminal = {"TERM": "xterm"} if tty else {}
         return {**kept, **terminal, "HOSTNAME": pod_hostname(run.pod), **each.variables}
 
-    def _spec(self, run: PodRun, command: list[str], env: Mapping[str, str], *, tty: bool) -> dict[str, Any]:
+    async def _spec(self, run: PodRun, command: list[str], env: Mapping[str, str], *, tty: bool) -> dict[str, Any]:
         spec: dict[str, Any] = {"command": command, "env": dict(env), "tty": tty, "sandbox": None}
         if self._sandbox is not None:
             domain = self._config.cluster_domain
             dns = (self._config.addresses.dns,)
             conf = pod_resolv_conf(run.pod, self._agent.node_resolv_conf, dns, domain)
             spec["sandbox"] = self._sandbox()
+            spec["files"] = await self._account_files(run.pod)
             spec["resolvConf"] = conf.text()
             spec["hosts"] = f"{hosts_file(run.pod, (run.address,), domain)}{self._host_address}\t{HOST_NAME}\n"
         return spec
+
+    async def _account_files(self, pod: JsonObject) -> dict[str, str]:
+        if not wants_account_files(pod):
+            return {}
+        namespace = pod["metadata"]["namespace"]
+        try:
+            made = await self._issue(namespace, pod["spec"]["serviceAccountName"], token_request(pod))
+        except ApiError:  # the account is gone
+            return {}
+        return account_files(made["status"]["token"], self._ca, namespace)
 
 
 def _program(name: str, path: str | None) -> tuple[str | None, str]:
