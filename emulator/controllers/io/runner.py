@@ -18,6 +18,7 @@ from emulator.client.io.informer import Informers
 from emulator.client.io.protocol import Client
 from emulator.config.settings import ClusterConfig
 from emulator.controllers import (
+    daemonset,
     deployment,
     endpoints,
     endpointslice,
@@ -68,6 +69,7 @@ def controllers_of(config: ClusterConfig, api_endpoint: tuple[str, int] | None, 
         endpointslicemirroring.CONTROLLER,
         garbage.CONTROLLER,
         deployment.CONTROLLER,
+        daemonset.CONTROLLER,
         *replicaset.CONTROLLERS,
         *job.CONTROLLERS,
     ]
