@@ -11,9 +11,10 @@ from emulator.api.kinds import NODE, POD
 from emulator.api.meta import JsonObject, ObjectKey, condition_of, format_time, is_terminating, key_of, labels_of
 from emulator.client.index import Change
 from emulator.controllers.changes import NOTHING, Changes, Controller, View, Write, event, own_key
-from emulator.controllers.nodefit import matches_node, tolerates
+from emulator.controllers.nodefit import matches_node, tolerates, untolerated_taint
 
 COMPONENT = "default-scheduler"
+NO_HELP = "Preemption is not helpful for scheduling."
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 
 
@@ -53,19 +54,18 @@ def why_not(pod: Mapping[str, Any], node: Mapping[str, Any]) -> str:
         taint = {"key": UNSCHEDULABLE, "effect": "NoSchedule"}
         if not any(tolerates(toleration, taint) for toleration in tolerations):
             return "node(s) were unschedulable"
-    for taint in node["spec"].get("taints") or ():
-        blocks = taint.get("effect") in ("NoSchedule", "NoExecute")
-        if blocks and taint["key"] != UNSCHEDULABLE and not any(tolerates(t, taint) for t in tolerations):
-            value = f": {taint['value']}" if taint.get("value") else ": "
-            return f"node(s) had untolerated taint {{{taint['key']}{value}}}"
+    if untolerated_taint(spec, node) is not None:
+        return "node(s) had untolerated taint(s)"
     if not matches_node(spec, node):
         return "node(s) didn't match Pod's node affinity/selector"
     return ""
 
 
 def _unschedulable(pod: JsonObject, reasons: Counter[str], nodes: int, at: datetime) -> Changes:
-    listed = ", ".join(f"{count} {why}" for why, count in sorted(reasons.items()))
-    text = f"0/{nodes} nodes are available: {listed}." if nodes else "no nodes available to schedule pods"
+    listed = ", ".join(sorted(f"{count} {why}" for why, count in reasons.items()))
+    none = f"0/{nodes} nodes are available: "
+    text = f"{none}{listed}. no new claims to deallocate, preemption: {none}{nodes} {NO_HELP}"
+    text = text if nodes else "no nodes available to schedule pods"
     held = condition_of(pod, "PodScheduled")
     if held is not None and held.get("message") == text:
         return NOTHING

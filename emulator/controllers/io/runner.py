@@ -32,7 +32,7 @@ from emulator.controllers import (
     scheduler,
 )
 from emulator.controllers.changes import Controller
-from emulator.controllers.io.writer import Expected, Unfinished, Writer
+from emulator.controllers.io.writer import Expected, Unfinished, Writer, namespace_goes
 from emulator.io import clock
 from emulator.io.workqueue import WorkQueue
 
@@ -166,6 +166,9 @@ class _Loop:
             self._expect(key, await self.runner.writer.apply(changes))
         except Unfinished as stopped:
             self._expect(key, stopped.expected)
+            if namespace_goes(stopped.error):
+                self.queue.forget(key)
+                return
             seconds = self.queue.retry(key)
             if not isinstance(stopped.error, (Conflict, NotFound)):
                 log.warning("%s %s: %s; again in %.3g s", self.controller.name, key, stopped.error, seconds)

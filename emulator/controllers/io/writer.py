@@ -97,7 +97,7 @@ class Writer:
             except AlreadyExists:
                 continue  # somebody was faster; its event brings the key back
             except ApiError as error:
-                if changes.refused is not None and not _namespace_goes(error):
+                if changes.refused is not None and not namespace_goes(error):
                     await self._apply(replace(changes.refused(error), refused=None), expected)
                 raise
             expected.append(self._expected(write.kind, created))
@@ -165,7 +165,7 @@ class Unfinished(Exception):
         self.expected = expected
 
 
-def _namespace_goes(error: ApiError) -> bool:
+def namespace_goes(error: ApiError) -> bool:
     """Whether the namespace is being deleted: nobody needs to be told that nothing is made there."""
     causes = (error.details or {}).get("causes") or ()
     return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
