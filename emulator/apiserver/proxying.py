@@ -162,6 +162,15 @@ def response_headers(headers: Sequence[Header]) -> list[Header]:
     return [(name, value) for name, value in headers if name.lower() not in dropped]
 
 
+def sniffed_type(begin: bytes) -> str:
+    """The Content-Type of a body that came without one, as far as Go's server tells text from other bytes."""
+    text = begin[:512].lstrip(b"\t\n\x0c\r ").lower()
+    if text.startswith((b"<!doctype html", b"<html", b"<head", b"<body", b"<!--")):
+        return "text/html; charset=utf-8"
+    is_binary = any(byte <= 8 or byte == 0x0B or 0x0E <= byte <= 0x1A or 0x1C <= byte <= 0x1F for byte in begin[:512])
+    return "application/octet-stream" if is_binary else "text/plain; charset=utf-8"
+
+
 # -- links -------------------------------------------------------------------------------------------------------
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,7 @@ from aiohttp import WSMsgType, web
 from emulator.api.kinds import ENDPOINTS, NODE, POD, POD_DISRUPTION_BUDGET, SERVICE
 from emulator.api.meta import JsonObject
 from emulator.config.settings import ClusterConfig
+from emulator.io.podstreams import Ended, Streams
 from tests.support.api import Api, api_server, eventually, kubectl_for, kubectl_versions
 from tests.support.podstreams import HostPods, running_pod, unused_port
 
@@ -533,3 +535,97 @@ async def _until(done: Callable[[], bool]) -> None:
         return done()
 
     await eventually(check)
+
+
+# -- ends ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_server_that_stops_ends_what_is_under_way() -> None:
+    pods = HostPods()
+    async with contextlib.AsyncExitStack() as stack, api_server() as api:
+        api.server.pod_streams = pods
+        await running_pod(api)
+        session = await stack.enter_async_context(api.session())
+        url = f"{api.url}{PODS}/web"
+        protocols = ("v5.channel.k8s.io",)
+        sleeping = await session.ws_connect(f"{url}/exec?command=sleep&command=1000&stdout=1", protocols=protocols)
+        forward = await session.ws_connect(f"{url}/portforward", protocols=("SPDY/3.1+portforward.k8s.io",))
+        log = await session.get(f"{url}/log?follow=true")
+        await _until(lambda: bool(pods.running))
+        started = asyncio.get_running_loop().time()
+        stack.push_async_callback(_all_ended, sleeping, forward, log)
+    assert asyncio.get_running_loop().time() - started < 4
+    assert not pods.running
+
+
+async def _all_ended(
+    sleeping: aiohttp.ClientWebSocketResponse, forward: aiohttp.ClientWebSocketResponse, log: aiohttp.ClientResponse
+) -> None:
+    assert b"exit code 137" in (await sleeping.receive()).data
+    assert (await sleeping.receive()).type is WSMsgType.CLOSE
+    assert (await forward.receive()).type in (WSMsgType.BINARY, WSMsgType.CLOSE)  # a last GOAWAY
+    assert await log.read() == b""
+
+
+async def test_a_client_that_leaves_ends_its_command(api: Api) -> None:
+    pods = HostPods()
+    api.server.pod_streams = pods
+    await running_pod(api)
+    url = f"{api.url}{PODS}/web/exec?command=sleep&command=1000&stdin=1&stdout=1"
+    async with api.session() as session:
+        websocket = await session.ws_connect(url, protocols=("v4.channel.k8s.io",))
+        await _until(lambda: bool(pods.running))
+        await websocket.close()
+        await _until(lambda: not pods.running)
+        async with session.get(f"{api.url}{PODS}/web/log?follow=true"):
+            await _until(lambda: len(api.server._handlers.connections.sessions) == 1)
+        await _until(lambda: not len(api.server._handlers.connections.sessions))
+
+
+async def test_a_client_that_does_not_read_makes_the_command_wait(api: Api) -> None:
+    """Nothing piles up in the server: the program cannot write what the client does not take."""
+    written = 0
+
+    class Chatty(HostPods):
+        async def exec(
+            self, namespace: str, pod: str, container: str, command: Sequence[str], streams: Streams
+        ) -> Ended:
+            nonlocal written
+            assert streams.stdout is not None
+            while True:
+                await streams.stdout(b"x" * 65536)
+                written += 65536
+
+    api.server.pod_streams = Chatty()
+    await running_pod(api)
+    url = f"{PODS}/web/exec?command=x&stdout=1"
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.server.port, ssl=api.tls(), limit=1024)
+    key = "dGhlIHNhbXBsZSBub25jZQ=="
+    head = [f"GET {url} HTTP/1.1", "Host: localhost", "Authorization: Bearer test-token", "Connection: Upgrade"]
+    head += ["Upgrade: websocket", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {key}", "", ""]
+    writer.write("\r\n".join(head).encode())
+    await reader.readuntil(b"\r\n\r\n")
+    before = -1
+    while written != before:
+        before = written
+        await asyncio.sleep(0.3)
+    assert written < 64 * 1024 * 1024
+    writer.transport.abort()
+    await _until(lambda: not len(api.server._handlers.connections.sessions))
+
+
+async def test_a_spdy_client_that_talks_nonsense_is_cut(api: Api) -> None:
+    api.server.pod_streams = HostPods()
+    await running_pod(api)
+    for path in ("portforward", "exec?command=cat&stdout=1"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.server.port, ssl=api.tls())
+        head = [f"POST {PODS}/web/{path} HTTP/1.1", "Host: localhost", "Authorization: Bearer test-token"]
+        head += ["Connection: Upgrade", "Upgrade: SPDY/3.1", "Content-Length: 0", "", ""]
+        writer.write("\r\n".join(head).encode())
+        answer = await reader.readuntil(b"\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 101 ")
+        writer.write(b"\xff" * 100)
+        async with asyncio.timeout(10):
+            await reader.read()
+        writer.close()
+        await _until(lambda: not len(api.server._handlers.connections.sessions))

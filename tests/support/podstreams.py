@@ -225,7 +225,9 @@ async def set_states(api: Api, name: str, states: Mapping[str, JsonObject], phas
         "phase": phase,
         "podIP": "127.0.0.1",
         "podIPs": [{"ip": "127.0.0.1"}],
-        "conditions": [{"type": "Ready", "status": "True"}],
+        "conditions": [
+            {"type": type, "status": "True"} for type in ("Initialized", "PodScheduled", "ContainersReady", "Ready")
+        ],
         "containerStatuses": [
             {
                 "name": each,

@@ -163,6 +163,7 @@ class Handlers:
         return await self.watches.serve(call.request, call.target, parameters, call.form, include, call.warnings)
 
     async def _connect(self, call: Call) -> web.StreamResponse:
+        self.connections.sessions.check_room()
         if call.target.subresource == PROXY:
             return await self.proxy.serve(call.request, call.target)
         return await self.connections.serve(call.request, call.target, call.query)

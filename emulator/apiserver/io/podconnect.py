@@ -19,7 +19,7 @@ from emulator.api.meta import JsonObject
 from emulator.apiserver import podtargets
 from emulator.apiserver.io import podlog, portforward, remotecommand
 from emulator.apiserver.io.respond import text_response
-from emulator.apiserver.io.sessions import MAX_SESSIONS, Sessions
+from emulator.apiserver.io.sessions import Sessions
 from emulator.apiserver.io.upgrade import is_spdy, is_websocket
 from emulator.apiserver.parameters import Query, text
 from emulator.apiserver.podtargets import CommandOptions, ContainerNotFound
@@ -28,12 +28,6 @@ from emulator.io.podstreams import Ended, PodStreams, Streams
 from emulator.registry.io.pipeline import Registry
 
 KUBELET_PORT = 10250
-
-
-class TooManyStreams(ApiError):
-    """The server has as many streams open as it takes."""
-
-    code, reason = 429, "TooManyRequests"
 
 
 class PodConnections:
@@ -47,8 +41,6 @@ class PodConnections:
 
     async def serve(self, request: web.BaseRequest, target: ResourceRequest, query: Query) -> web.StreamResponse:
         """Raises ApiError."""
-        if len(self.sessions) >= MAX_SESSIONS:
-            raise TooManyStreams("too many streams are open, please try again later", details={"retryAfterSeconds": 1})
         try:
             if target.subresource == "log":
                 return await self._log(request, target, query)

@@ -152,7 +152,9 @@ async def _connected(connect: Connect, port: int, pod: JsonObject) -> socket.soc
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             return await connect(port)
-    except (OSError, ApiError, TimeoutError) as error:
+    except Exception as error:  # whatever it is, the client waits to hear of it
+        if not isinstance(error, OSError | ApiError | TimeoutError):
+            log.exception("port %d of a pod could not be reached", port)
         why = str(error) if isinstance(error, ApiError) else dial_error(error, "127.0.0.1", port)
         metadata = pod["metadata"]
         raise _Unreachable(failure_text(port, metadata["name"], metadata.get("uid", ""), why)) from error

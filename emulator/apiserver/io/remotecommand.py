@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiohttp import WSMsgType, web
 
-from emulator.api.errors import ApiError, Forbidden
+from emulator.api.errors import ApiError, Forbidden, InternalError
 from emulator.api.meta import JsonObject
 from emulator.apiserver import channels
 from emulator.apiserver.channels import ChannelError, Resizes, Subprotocol
@@ -83,9 +83,9 @@ async def status_of(run: Run, streams: Streams) -> JsonObject:
         return error.status()
     except ConnectionError:  # the client does not listen any more
         return channels.exit_status(KILLED)
-    except OSError as error:
-        log.warning("a command could not be run: %s", error)
-        return ApiError(f"error executing command in container: {error}", reason="InternalError").status()
+    except Exception as error:  # too late for an answer of HTTP's: what is not expected ends the session too
+        log.exception("a command could not be run")
+        return InternalError.of(f"error executing command in container: {error}").status()
     told = streams.stderr or streams.stdout
     if ended.problem and told is not None:
         with contextlib.suppress(ConnectionError):

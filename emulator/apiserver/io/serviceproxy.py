@@ -204,8 +204,12 @@ class Proxy:
             page = await _page(answer)
             if len(page) <= MAX_HTML_BYTES:
                 return _html(answer, page, headers, links, location)
-        response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
         has_body = request.method != "HEAD" and answer.status not in (204, 304)
+        if "Content-Type" not in headers and has_body:
+            page = await answer.content.readany()
+            if page:
+                headers["Content-Type"] = proxying.sniffed_type(page)
+        response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
         if "Content-Length" not in headers and has_body and request.version >= (1, 1):
             response.enable_chunked_encoding()
         await response.prepare(request)

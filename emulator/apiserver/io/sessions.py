@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from emulator.api.errors import ApiError
+from emulator.api.errors import ApiError, TooManyRequests
 from emulator.api.kinds import POD
 from emulator.api.meta import JsonObject
 from emulator.registry.io.pipeline import Registry
@@ -35,6 +35,12 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self._stops)
+
+    def check_room(self) -> None:
+        """Raises TooManyRequests when the server has as many as it takes."""
+        if len(self._stops) >= MAX_SESSIONS:
+            why = "too many streams are open, please try again later"
+            raise TooManyRequests(why, details={"retryAfterSeconds": 1})
 
     def end(self) -> None:
         """End them all, and those that come later at once."""

@@ -83,6 +83,12 @@ def test_headers() -> None:
     assert proxying.response_headers(answer) == [("Content-Length", "1"), ("X", "y")]
 
 
+def test_types_of_bodies_without_one() -> None:
+    assert proxying.sniffed_type(b" <!DOCTYPE HTML><p>") == "text/html; charset=utf-8"
+    assert proxying.sniffed_type("grüße".encode()) == "text/plain; charset=utf-8"
+    assert proxying.sniffed_type(b"\0\1") == "application/octet-stream"
+
+
 @pytest.mark.parametrize(
     ("link", "wanted"),
     [
