@@ -123,9 +123,9 @@ class World:
         """Plan until nothing is left to do; in how many rounds."""
         for count in range(rounds):
             changes = controller.plan(key, self, self.at)
-            if changes.is_empty and not changes.events:
-                return count
             self.apply(changes)
+            if changes.is_empty:
+                return count
         raise AssertionError(f"{controller.name} {key} does not settle")
 
     def kubelet(self, *, run: bool = True) -> None:

@@ -18,6 +18,7 @@ from emulator.client.io.informer import Informers
 from emulator.client.io.protocol import Client
 from emulator.config.settings import ClusterConfig
 from emulator.controllers import (
+    cronjob,
     daemonset,
     deployment,
     endpoints,
@@ -72,6 +73,7 @@ def controllers_of(config: ClusterConfig, api_endpoint: tuple[str, int] | None, 
         daemonset.CONTROLLER,
         *replicaset.CONTROLLERS,
         *job.CONTROLLERS,
+        cronjob.CONTROLLER,
     ]
     if api_endpoint is not None:
         found.append(kubernetesservice.controller(config.addresses.kubernetes, api_endpoint))
