@@ -1,21 +1,22 @@
-"""The canonical layout of Endpoints subsets, and the order in which upstream lists ports and subsets. Pure.
+"""The canonical layout of Endpoints subsets, and the order in which upstream lists ports. Pure.
 
-That order means nothing but is the same everywhere: ports and subsets are sorted by the MD5 of how a Go program would
-print them (`spewed`), addresses by the text of their IP.
+That order means nothing but shows, and is the same everywhere: ports are sorted by a hash of how go-spew prints them,
+addresses by the text of their IP. Upstream sorts subsets by a hash too, but theirs differs with every pod's uid.
 Source: pkg/api/v1/endpoints/util.go (RepackSubsets), endpointslice/util/controller_utils.go (NewPortMapKey).
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
 from typing import Any
 
 from emulator.api.meta import JsonObject
 
 MAX_ADDRESSES = 1000  # of one Endpoints object; more are left out
+FNV_OFFSET, FNV_PRIME = 0x6C62272E07BB014262B821756295C58D, 0x0000000001000000000000000000013B
 READY, NOT_READY = "addresses", "notReadyAddresses"
 
 Name = tuple[str, str]  # an address is one of these: its IP and its pod's uid
@@ -50,7 +51,7 @@ def repacked(offers: Iterable[Offer], *, without_ports: bool) -> list[JsonObject
         if port is not None:
             shared.append(port)
     subsets = [_subset([(addresses[name], ready) for name, ready in key], ports) for key, ports in ports_of.items()]
-    return sorted(subsets, key=lambda subset: _digest(f"(v1.EndpointSubset){_spewed_subset(subset)}"))
+    return sorted(subsets, key=str)
 
 
 def name_of(address: Mapping[str, Any]) -> Name:
@@ -111,44 +112,24 @@ def slice_ports(ports: Iterable[Port]) -> list[JsonObject]:
     return sorted(entries, key=_digest_of_slice_port)
 
 
-def _digest_of_port(port: Port) -> str:
-    return _digest(f"(v1.EndpointPort){_spewed_port(_endpoints_port(port))}")
+def _digest_of_port(port: Port) -> int:
+    name, number, protocol, app_protocol = port
+    fields = f"Name:(string){name} Port:(int32){number} Protocol:(v1.Protocol){protocol}"
+    return _digest(f"(v1.EndpointPort){{{fields} AppProtocol:{_pointer(app_protocol)}}}")
 
 
-def _digest_of_slice_port(port: Mapping[str, Any]) -> str:
+def _digest_of_slice_port(port: Mapping[str, Any]) -> int:
     fields = f"Name:(*string){port['name']} Protocol:(*v1.Protocol){port['protocol']} Port:(*int32){port['port']}"
     return _digest(f"(v1.EndpointPort){{{fields} AppProtocol:{_pointer(port.get('appProtocol'))}}}")
 
 
-def _digest(text: str) -> str:
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
-
-
-def _spewed_subset(subset: Mapping[str, Any]) -> str:
-    ready, unready = (_spewed_addresses(subset.get(field)) for field in (READY, NOT_READY))
-    ports = " ".join(_spewed_port(port) for port in subset.get("ports") or ())
-    listed = f"[{ports}]" if ports else "<nil>"
-    return f"{{Addresses:{ready} NotReadyAddresses:{unready} Ports:([]v1.EndpointPort){listed}}}"
-
-
-def _spewed_addresses(addresses: Iterable[Mapping[str, Any]] | None) -> str:
-    listed = "[" + " ".join(map(_spewed_address, addresses)) + "]" if addresses else "<nil>"
-    return f"([]v1.EndpointAddress){listed}"
-
-
-def _spewed_address(address: Mapping[str, Any]) -> str:
-    names = (("Kind", "kind"), ("Namespace", "namespace"), ("Name", "name"), ("UID", "uid"))
-    reference = address.get("targetRef") or {}
-    parts = [f"{go}:({'types.UID' if go == 'UID' else 'string'}){reference.get(json, '')}" for go, json in names]
-    parts += [f"{go}:(string)" for go in ("APIVersion", "ResourceVersion", "FieldPath")]
-    node, hostname = _pointer(address.get("nodeName")), address.get("hostname", "")
-    target = f"(*v1.ObjectReference){{{' '.join(parts)}}}"
-    return f"{{IP:(string){address['ip']} Hostname:(string){hostname} NodeName:{node} TargetRef:{target}}}"
-
-
-def _spewed_port(port: Mapping[str, Any]) -> str:
-    fields = f"Name:(string){port.get('name', '')} Port:(int32){port['port']} Protocol:(v1.Protocol){port['protocol']}"
-    return f"{{{fields} AppProtocol:{_pointer(port.get('appProtocol'))}}}"
+@lru_cache(maxsize=4096)
+def _digest(text: str) -> int:
+    """FNV-1a of 128 bits: hash/fnv New128a."""
+    digest = FNV_OFFSET
+    for byte in text.encode():
+        digest = (digest ^ byte) * FNV_PRIME % (1 << 128)
+    return digest
 
 
 def _pointer(text: str | None) -> str:
