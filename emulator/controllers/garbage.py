@@ -129,14 +129,15 @@ def _key(kind: Kind, object: JsonObject) -> ObjectKey:
 
 
 def _keys(change: Change, view: View) -> Iterable[ObjectKey]:
-    """The object itself; its dependents when it goes or waits for them; its owners when they wait."""
+    """The object itself; its dependents when it goes or waits for them; owners that wait, those it had too."""
     object = change.object
     waits = is_terminating(object) or object["metadata"].get("ownerReferences")
     found = [_key(change.kind, object)] if waits and change.type != "DELETED" else []
     starts_waiting = _awaits_dependents(object) and not (change.previous and _awaits_dependents(change.previous))
     if change.type == "DELETED" or starts_waiting:
         found += [_key(kind, dependent) for kind, dependent in _dependents(object, view)]
-    for reference in object["metadata"].get("ownerReferences") or ():
+    previous = change.previous["metadata"].get("ownerReferences") if change.previous else None
+    for reference in [*(object["metadata"].get("ownerReferences") or ()), *(previous or ())]:
         kind = kind_by_name(reference["apiVersion"], reference["kind"])
         owner = _owner(reference, object, view)
         if kind is not None and owner is not None and is_terminating(owner):
