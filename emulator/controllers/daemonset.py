@@ -16,7 +16,6 @@ from emulator.api.kinds import CONTROLLER_REVISION, DAEMON_SET, NODE, POD
 from emulator.api.meta import (
     JsonObject,
     ObjectKey,
-    annotations_of,
     is_terminating,
     key_of,
     labels_of,
@@ -119,13 +118,7 @@ def _current_revision(
         if history.number_of(current) >= number:
             return current, NOTHING
         return current, Changes((Write(CONTROLLER_REVISION, history.renumbered(current, number)),))
-    made = history.new_revision(
-        daemon_set,
-        DAEMON_SET,
-        history.next_number(revisions),
-        labels=(daemon_set["spec"]["template"].get("metadata") or {}).get("labels") or {},
-        annotations=annotations_of(daemon_set),
-    )
+    made = history.new_revision(daemon_set, DAEMON_SET, history.next_number(revisions))
     taken = view.get(CONTROLLER_REVISION, made["metadata"]["name"], made["metadata"]["namespace"])
     if taken is None:
         return None, Changes(creates=(Write(CONTROLLER_REVISION, made),))

@@ -16,6 +16,7 @@ from emulator.controllers.owned import reference_to
 from emulator.controllers.revisions import template_hash
 
 HASH_LABEL = "controller-revision-hash"
+OWN_HASH_LABEL = "controller.kubernetes.io/hash"  # a StatefulSet's revisions; its pods are labelled with their names
 
 
 def template_data(template: Mapping[str, Any]) -> JsonObject:
@@ -41,20 +42,19 @@ def equal_to(revisions: Iterable[JsonObject], data: JsonObject) -> list[JsonObje
     return by_number(found for found in revisions if found.get("data") == data)
 
 
-def new_revision(
-    owner: JsonObject, kind: Kind, number: int, *, labels: Mapping[str, str], annotations: Mapping[str, str]
-) -> JsonObject:
+def new_revision(owner: JsonObject, kind: Kind, number: int, *, hash_label: str = HASH_LABEL) -> JsonObject:
     """A revision of the owner's template, named by its hash."""
     metadata, template = owner["metadata"], owner["spec"]["template"]
+    labels = (template.get("metadata") or {}).get("labels") or {}
     hash = template_hash(template, (owner.get("status") or {}).get("collisionCount") or 0)
     made: JsonObject = {
         "name": f"{metadata['name']}-{hash}",
         "namespace": metadata["namespace"],
-        "labels": {**labels, HASH_LABEL: hash},
+        "labels": {**labels, hash_label: hash},
         "ownerReferences": [reference_to(owner, kind)],
     }
-    if annotations:
-        made["annotations"] = dict(annotations)
+    if metadata.get("annotations"):
+        made["annotations"] = metadata["annotations"]
     return {
         "apiVersion": CONTROLLER_REVISION.api_version,
         "kind": CONTROLLER_REVISION.kind,

@@ -31,6 +31,7 @@ from emulator.controllers import (
     namespace,
     replicaset,
     scheduler,
+    statefulset,
 )
 from emulator.controllers.changes import Controller
 from emulator.controllers.io.writer import Expected, Unfinished, Writer, namespace_goes
@@ -71,6 +72,7 @@ def controllers_of(config: ClusterConfig, api_endpoint: tuple[str, int] | None, 
         garbage.CONTROLLER,
         deployment.CONTROLLER,
         daemonset.CONTROLLER,
+        statefulset.CONTROLLER,
         *replicaset.CONTROLLERS,
         *job.CONTROLLERS,
         cronjob.CONTROLLER,
