@@ -380,18 +380,12 @@ class _Terminal:
 async def _on_terminal(kubectl: Kubectl, *arguments: str) -> AsyncIterator[_Terminal]:
     master, slave = pty.openpty()
     try:
-        command: Sequence[str] = (kubectl.path, *arguments)
+        # The first terminal that the leader of a session opens is the one whose size it is told of.
+        opening = f'exec "$@" <{os.ttyname(slave)} >{os.ttyname(slave)} 2>&1'
+        command: Sequence[str] = ("sh", "-c", opening, "sh", kubectl.path, *arguments)
         process = await asyncio.create_subprocess_exec(
-            *command,
-            cwd=kubectl.home,
-            env=kubectl.environment,
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            *command, cwd=kubectl.home, env=kubectl.environment, start_new_session=True
         )
-        os.close(slave)
         try:
             yield _Terminal(master, process)
         finally:
@@ -400,4 +394,5 @@ async def _on_terminal(kubectl: Kubectl, *arguments: str) -> AsyncIterator[_Term
                 process.kill()
             await process.wait()
     finally:
+        os.close(slave)
         os.close(master)
