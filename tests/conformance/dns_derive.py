@@ -93,7 +93,7 @@ async def derive_slices(fixture: Iterable[JsonObject]) -> list[JsonObject]:
         and not (object["kind"] in ("Service", "Endpoints") and key_of(object) in served)
     ]
     open_services = {key_of(object) for object in given if object["kind"] == "Service"}
-    client: Any = WritableClient(given)
+    client: Any = WritableClient([*map(_placed, given), NODE_OBJECT])
     informers = Informers(client)
     runner = importlib.import_module(RUNNER).ControllerRunner(client, informers, ClusterConfig())
     async with running(informers, runner):
@@ -105,6 +105,16 @@ async def derive_slices(fixture: Iterable[JsonObject]) -> list[JsonObject]:
                 await asyncio.sleep(0.05)
     made = (await client.list(ENDPOINT_SLICE)).items
     return [object for object in made if _service_of(object) in open_services]
+
+
+def _placed(object: JsonObject) -> JsonObject:
+    """A pod that runs stands on a node, or its Services' slices leave it out; the fixtures do not tell which."""
+    if object["kind"] != "Pod" or object["spec"].get("nodeName"):
+        return object
+    return {**object, "spec": {**object["spec"], "nodeName": NODE_OBJECT["metadata"]["name"]}}
+
+
+NODE_OBJECT: JsonObject = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}, "spec": {}, "status": {}}
 
 
 def _service_of(slice_: Mapping[str, Any]) -> tuple[str, str]:
