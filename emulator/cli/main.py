@@ -136,3 +136,7 @@ def main() -> None:
     except BrokenPipeError:  # `kubemu get ... | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:  # a file or folder that this user may not use
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"kubemu: {place}{error.strerror or error}", file=sys.stderr)
+        sys.exit(1)

@@ -204,6 +204,14 @@ def test_usage_mistakes(kubemu: Kubemu) -> None:
         assert done.stderr == "kubemu: cluster 'kubemu' is not running; start it with `kubemu up -d`\n"
 
 
+def test_a_folder_of_somebody_else(kubemu: Kubemu) -> None:
+    kubemu.environment["KUBEMU_HOME"] = "/proc/1/kubemu"  # nobody may make folders there
+    for verb in (["up", "-d"], ["down"], ["status"], ["list"], ["logs"]):
+        done = kubemu(*verb)
+        assert "Traceback" not in done.stderr, done.text
+        assert len(done.stderr.splitlines()) <= 1
+
+
 def test_no_user_namespaces(kubemu: Kubemu) -> None:
     """A user namespace that allows no further ones stands for a machine that forbids them."""
     forbid = "echo 0 > /proc/sys/user/max_user_namespaces && exec "
