@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from emulator.api.errors import BadRequest, FieldError, Invalid, forbidden_field, invalid, not_supported
+from emulator.api.errors import ApiError, BadRequest, FieldError, Invalid, forbidden_field, invalid, not_supported
 from emulator.api.meta import JsonObject, parse_time
 from emulator.apiserver.parameters import Query, flag, number, text
 from emulator.io.podstreams import LogOptions
 
 CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
 STATUS_LISTS = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+KUBELET_PORT = 10250
+ADDRESS_TYPES = ("InternalIP", "Hostname", "InternalDNS", "ExternalDNS", "ExternalIP")
 LOG_STREAMS = ("All", "Stdout", "Stderr")
 PULL_FAILURES = {
     "ErrImagePull": "image can't be pulled",
@@ -35,10 +37,8 @@ class CommandOptions:
     tty: bool = False
 
 
-class ContainerNotFound(BadRequest):
+class ContainerNotFound(ApiError):
     """The container does not run; told as the kubelet tells it, in plain text."""
-
-    code = 500
 
 
 def container_of(pod: JsonObject, wanted: str) -> str:
@@ -63,6 +63,17 @@ def node_of(pod: JsonObject) -> str:
     if not node:
         raise BadRequest(f"pod {pod['metadata']['name']} does not have a host assigned")
     return node
+
+
+def node_address(node: JsonObject) -> tuple[str, int]:
+    """Where its kubelet would answer: the internal address before others. Raises ApiError when it has none."""
+    status = node.get("status") or {}
+    found = {each.get("type"): each.get("address") for each in reversed(status.get("addresses") or ())}
+    port = (status.get("daemonEndpoints") or {}).get("kubeletEndpoint", {}).get("Port") or KUBELET_PORT
+    for type in ADDRESS_TYPES:
+        if found.get(type):
+            return str(found[type]), int(port)
+    raise ApiError("no preferred addresses found; known addresses: []", reason="")
 
 
 def check_running(pod: JsonObject, container: str) -> None:

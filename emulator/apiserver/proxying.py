@@ -16,9 +16,9 @@ from urllib.parse import urlsplit, urlunsplit
 from emulator.api.errors import BadRequest, ServiceUnavailable
 from emulator.api.meta import JsonObject
 from emulator.apiserver.goerrors import host_port
+from emulator.apiserver.podtargets import node_address
 
 SCHEMES = ("", "http", "https")
-KUBELET_PORT = "10250"
 HOP_BY_HOP = frozenset(
     (
         *("connection", "proxy-connection", "keep-alive", "proxy-authenticate", "proxy-authorization"),
@@ -124,13 +124,10 @@ def is_pods_address(address: JsonObject, pod: JsonObject | None, namespace: str)
 
 
 def node_location(wanted: Wanted, node: JsonObject) -> Location:
-    """The kubelet's port, or the one named. Raises BadRequest."""
-    addresses = (node.get("status") or {}).get("addresses") or ()
-    found = next((each["address"] for each in addresses if each.get("type") == "InternalIP"), None)
-    if found is None:
-        raise BadRequest("address not allowed")
-    own = wanted.port in ("", KUBELET_PORT)
-    return Location(wanted.scheme or ("https" if own else "http"), found, wanted.port or KUBELET_PORT)
+    """The kubelet's port, or the one named. Raises ApiError."""
+    address, kubelet_port = node_address(node)
+    own = wanted.port in ("", str(kubelet_port))
+    return Location(wanted.scheme or ("https" if own else "http"), address, wanted.port or str(kubelet_port))
 
 
 # -- headers -----------------------------------------------------------------------------------------------------

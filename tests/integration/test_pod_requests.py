@@ -59,21 +59,29 @@ async def call(api: Api, method: str, path: str, body: Any = None, **options: An
 
 
 async def test_refusals_come_before_the_upgrade_as_statuses(api: Api) -> None:
-    await api.registry.create(NODE, {"metadata": {"name": "node-1"}})
     await running_pod(api, "two", ("a", "b"))
+    exec = f"{PODS}/two/exec?command=ls&stdout=true&container=a"
+    assert (await call(api, "GET", exec))[1]["message"] == 'nodes "node-1" not found'
+    await api.registry.create(NODE, {"metadata": {"name": "node-1"}})
+    assert (await call(api, "GET", exec))[1]["message"] == "no preferred addresses found; known addresses: []"
+    held = await api.registry.get(NODE, "node-1")
+    addresses = [{"type": "Hostname", "address": "node-1"}, {"type": "InternalIP", "address": "10.0.0.1"}]
+    await api.registry.update(NODE, "node-1", "", {**held, "status": {"addresses": addresses}}, subresource="status")
+    assert (await call(api, "GET", exec))[1]["message"] == "Upgrade request required"
+    headers = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1"}
     status, body = await call(api, "GET", f"{PODS}/two/log")
     assert (status, body["reason"]) == (400, "BadRequest")
     assert body["message"] == "a container name must be specified for pod two, choose one of: [a b]"
     status, body = await call(api, "GET", f"{PODS}/two/exec?command=ls&stdout=true&container=c")
     assert (status, body["message"]) == (400, "container c is not valid for pod two")
-    status, body = await call(api, "GET", f"{PODS}/two/exec?command=ls&stdout=true&container=a")
+    status, body = await call(api, "POST", exec, headers=headers)
     assert status == 500
-    assert body["message"] == "error dialing backend: dial tcp node-1:10250: connect: connection refused"
+    assert body["message"] == "error dialing backend: dial tcp 10.0.0.1:10250: connect: connection refused"
     assert "reason" not in body
     status, body = await call(api, "GET", f"{PODS}/two/log?container=a&tailLines=1")
     assert body["message"] == (
-        'Get "https://node-1:10250/containerLogs/default/two/a?container=a&tailLines=1": '
-        "dial tcp node-1:10250: connect: connection refused"
+        'Get "https://10.0.0.1:10250/containerLogs/default/two/a?container=a&tailLines=1": '
+        "dial tcp 10.0.0.1:10250: connect: connection refused"
     )
     api.server.pod_streams = HostPods()
     for url, message in (
@@ -82,7 +90,6 @@ async def test_refusals_come_before_the_upgrade_as_statuses(api: Api) -> None:
     ):
         status, body = await call(api, "GET", url)
         assert (status, body["message"]) == (400, message)
-    headers = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1"}
     status, body = await call(api, "POST", f"{PODS}/two/exec?container=a&command=ls", headers=headers)
     assert (status, body["message"]) == (400, "you must specify at least 1 of stdin, stdout, stderr")
     headers["X-Stream-Protocol-Version"] = "v9.channel.k8s.io"
@@ -204,6 +211,11 @@ async def test_binding(api: Api) -> None:
     assert body["message"] == (
         'Operation cannot be fulfilled on pods/binding "free": pod free is already assigned to node "n1"'
     )
+    # As client-go's protobuf clients send it: metadata{name: free} target{kind: Node, name: n1}.
+    raw = b"k8s\0\x0a\x0d\x0a\x02v1\x12\x07Binding\x12\x16\x0a\x06\x0a\x04free\x12\x0c\x0a\x04Node\x1a\x02n1\x22\x00"
+    headers = {"Content-Type": "application/vnd.kubernetes.protobuf"}
+    status, body = await call(api, "POST", f"{PODS}/free/binding", data=raw, headers=headers)
+    assert (status, body["message"].split(":")[1]) == (409, ' pod free is already assigned to node "n1"')
     status, body = await call(api, "POST", f"{PODS}/absent/binding", {"target": {"name": "n1"}})
     assert (status, body["message"]) == (404, 'pods "absent" not found')
 
@@ -446,6 +458,8 @@ async def test_requests_pass_with_their_bodies_and_headers(api: Api, service: st
         assert "Access-Control-Allow-Origin" not in answer.headers
     async with api.session() as session, session.head(f"{api.url}{service}/x") as answer:
         assert answer.status == 200
+    browser = {"headers": {"Accept": "text/html"}}
+    assert (await call(api, "GET", f"{service}/x", **browser))[0] == 200
     assert await call(api, "GET", f"{service}/slow") == (200, "0\n1\n2\n")
 
 
@@ -471,6 +485,9 @@ async def test_websockets_pass(api: Api, service: str) -> None:
         with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
             await session.ws_connect(f"{api.url}{service}/echo")
         assert caught.value.status == 200
+        upgrade = {"Connection": "Upgrade", "Upgrade": "chat"}
+        async with session.get(f"{api.url}{service}/slow", headers=upgrade) as answer:
+            assert await answer.text() == "0\n1\n2\n"
 
 
 async def test_pods_are_proxied_too(api: Api, service: str) -> None:

@@ -114,10 +114,10 @@ class Handlers:
     ) -> web.StreamResponse:
         warnings = deprecation_warnings(target.kind)
         try:
+            if target.verb == CONNECT or target.subresource == "log":
+                return await self._connect(request, target, query)
             form = form_of(request.headers.get("Accept", ""))
             call = Call(request, target, query, user, form, warnings)
-            if target.verb == CONNECT or target.subresource == "log":
-                return await self._connect(call)
             if target.verb in NO_STREAM_DEADLINE:
                 return await self._watch(call)
             async with asyncio.timeout(REQUEST_SECONDS) as limit:
@@ -162,11 +162,12 @@ class Handlers:
         include = shapes.include_object(text(call.query, "includeObject"))
         return await self.watches.serve(call.request, call.target, parameters, call.form, include, call.warnings)
 
-    async def _connect(self, call: Call) -> web.StreamResponse:
+    async def _connect(self, request: web.BaseRequest, target: ResourceRequest, query: Query) -> web.StreamResponse:
+        """What is answered in the words of a pod, whatever form the client accepts."""
         self.connections.sessions.check_room()
-        if call.target.subresource == PROXY:
-            return await self.proxy.serve(call.request, call.target)
-        return await self.connections.serve(call.request, call.target, call.query)
+        if target.subresource == PROXY:
+            return await self.proxy.serve(request, target)
+        return await self.connections.serve(request, target, query)
 
     async def _create(self, call: Call) -> web.Response:
         target, options = call.target, self._write_options(call, "CreateOptions")

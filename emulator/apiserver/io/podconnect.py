@@ -17,6 +17,7 @@ from emulator.api.errors import ApiError, BadRequest
 from emulator.api.kinds import NODE, POD
 from emulator.api.meta import JsonObject
 from emulator.apiserver import podtargets
+from emulator.apiserver.goerrors import host_port
 from emulator.apiserver.io import podlog, portforward, remotecommand
 from emulator.apiserver.io.respond import text_response
 from emulator.apiserver.io.sessions import Sessions
@@ -26,8 +27,6 @@ from emulator.apiserver.podtargets import CommandOptions, ContainerNotFound
 from emulator.apiserver.requestinfo import ResourceRequest
 from emulator.io.podstreams import Ended, PodStreams, Streams
 from emulator.registry.io.pipeline import Registry
-
-KUBELET_PORT = 10250
 
 
 class PodConnections:
@@ -62,10 +61,10 @@ class PodConnections:
             return web.Response(status=204)
         streams = self.pod_streams
         if streams is None:
-            address = await self._node_address(node)
+            address = await self._kubelet(node)
             asked = urlencode(sorted((name, value) for name, values in query.items() for value in values))
             place = f"{target.namespace}/{target.name}/{container}{'?' if asked else ''}{asked}"
-            url = f"https://{address}:{KUBELET_PORT}/containerLogs/{place}"
+            url = f"https://{address}/containerLogs/{place}"
             raise _unreachable(f'Get "{url}": {_refused(address)}')
         podtargets.check_has_log(pod, container, previous=options.previous)
         options = podtargets.with_container(options, container)
@@ -78,8 +77,7 @@ class PodConnections:
     ) -> web.StreamResponse:
         exec = target.subresource == "exec"
         container = podtargets.container_of(pod, text(query, "container"))
-        streams = await self._streams_of(pod)
-        _check_upgrade(request)
+        streams = await self._streams_of(request, pod)
         options = podtargets.command_options(query, container, exec=exec)
         podtargets.check_running(pod, container)
         serve = remotecommand.serve_websocket if is_websocket(request) else remotecommand.serve_spdy
@@ -88,8 +86,7 @@ class PodConnections:
     # -- portforward -------------------------------------------------------------------------------------------
 
     async def _forward(self, request: web.BaseRequest, pod: JsonObject, query: Query) -> web.StreamResponse:
-        streams = await self._streams_of(pod)
-        _check_upgrade(request)
+        streams = await self._streams_of(request, pod)
         metadata = pod["metadata"]
 
         def connect(port: int) -> portforward.Connection:
@@ -103,19 +100,19 @@ class PodConnections:
 
     # -- where the pod is --------------------------------------------------------------------------------------
 
-    async def _streams_of(self, pod: JsonObject) -> PodStreams:
+    async def _streams_of(self, request: web.BaseRequest, pod: JsonObject) -> PodStreams:
         """Raises BadRequest, and what upstream says of a node that does not answer."""
-        node = podtargets.node_of(pod)
-        if self.pod_streams is None:
-            raise _unreachable(f"error dialing backend: {_refused(await self._node_address(node))}")
-        return self.pod_streams
+        node, streams = podtargets.node_of(pod), self.pod_streams
+        address = await self._kubelet(node) if streams is None else ""
+        if not is_websocket(request) and not is_spdy(request):
+            raise BadRequest("Upgrade request required")
+        if streams is None:
+            raise _unreachable(f"error dialing backend: {_refused(address)}")
+        return streams
 
-    async def _node_address(self, name: str) -> str:
-        """Raises NotFound."""
-        node = await self._registry.get(NODE, name)
-        addresses = (node.get("status") or {}).get("addresses") or ()
-        found = next((each["address"] for each in addresses if each.get("type") == "InternalIP"), None)
-        return str(found or name)
+    async def _kubelet(self, node: str) -> str:
+        """Host and port. Raises NotFound, and ApiError for a node without an address."""
+        return host_port(*podtargets.node_address(await self._registry.get(NODE, node)))
 
 
 def _runner(streams: PodStreams, pod: JsonObject, options: CommandOptions, *, exec: bool) -> remotecommand.Run:
@@ -129,13 +126,8 @@ def _runner(streams: PodStreams, pod: JsonObject, options: CommandOptions, *, ex
     return run
 
 
-def _check_upgrade(request: web.BaseRequest) -> None:
-    if not is_websocket(request) and not is_spdy(request):
-        raise BadRequest("Upgrade request required")
-
-
 def _refused(address: str) -> str:
-    return f"dial tcp {address}:{KUBELET_PORT}: connect: connection refused"
+    return f"dial tcp {address}: connect: connection refused"
 
 
 def _unreachable(why: str) -> ApiError:

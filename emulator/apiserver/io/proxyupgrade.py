@@ -70,15 +70,33 @@ def _parsed(head: bytes) -> tuple[int, str, list[Header]]:
 async def _refused(reader: asyncio.StreamReader, status: int, reason: str, headers: list[Header]) -> web.Response:
     """The backend's own answer, as far as it is a short one."""
     length = next((value for name, value in headers if name.lower() == "content-length"), None)
+    is_chunked = any(name.lower() == "transfer-encoding" and "chunked" in value.lower() for name, value in headers)
     body = b""
     with contextlib.suppress(EOFError, OSError, TimeoutError):
         async with asyncio.timeout(ANSWER_SECONDS):
-            if length is not None and length.isdigit():
+            if is_chunked:
+                body = await _chunks(reader)
+            elif length is not None and length.isdigit():
                 body = await reader.readexactly(min(int(length), MAX_REFUSAL_BYTES))
             elif status not in (204, 304):
                 body = await reader.read(MAX_REFUSAL_BYTES)
     kept = [(name, value) for name, value in headers if name.lower() not in HOP_BY_HOP | {"content-length"}]
     return web.Response(status=status, reason=reason, headers=kept, body=body)
+
+
+async def _chunks(reader: asyncio.StreamReader) -> bytes:
+    """A chunked body, as far as it is a short one."""
+    body = b""
+    while len(body) < MAX_REFUSAL_BYTES:
+        text = (await reader.readline()).split(b";")[0].strip()
+        try:
+            size = int(text, 16)
+        except ValueError:
+            break
+        if not 0 < size <= MAX_REFUSAL_BYTES:
+            break
+        body += (await reader.readexactly(size + 2))[:size]
+    return body
 
 
 async def _joined(
