@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from emulator.api.kinds import JOB, POD
@@ -480,7 +480,7 @@ def _condition(type: str, status: str, reason: str, message: str, at: datetime) 
     }
 
 
-# -- pods whose Job is gone, and Jobs whose time is over ---------------------------------------------------------
+# -- pods whose Job is gone --------------------------------------------------------------------------------------
 
 
 def plan_orphan(key: ObjectKey, view: View, at: datetime) -> Changes:
@@ -494,21 +494,6 @@ def plan_orphan(key: ObjectKey, view: View, at: datetime) -> Changes:
         if job is not None and job["metadata"]["uid"] == owner["uid"] and not finished(job):
             return NOTHING
     return Changes((untracked(pod),))
-
-
-def plan_ttl(key: ObjectKey, view: View, at: datetime) -> Changes:
-    """Delete a finished Job, and its pods with it, when its ttlSecondsAfterFinished is over."""
-    job = view.get(JOB, key.name, key.namespace)
-    if job is None or is_terminating(job) or not finished(job):
-        return NOTHING
-    seconds = job["spec"].get("ttlSecondsAfterFinished")
-    if seconds is None:
-        return NOTHING
-    ended = next(c for type in (COMPLETE, FAILED) if (c := condition_of(job, type)) and c["status"] == "True")
-    left = (parse_time(ended["lastTransitionTime"]) + timedelta(seconds=seconds) - at).total_seconds()
-    if left > 0:
-        return Changes(retry_after_seconds=left)
-    return Changes(deletes=(Delete(JOB, key, job["metadata"]["uid"], propagation="Foreground"),))
 
 
 def _jobs_of_pod(change: Change, view: View) -> Iterable[ObjectKey]:
@@ -529,5 +514,4 @@ def _pods_of_job(change: Change, view: View) -> Iterable[ObjectKey]:
 CONTROLLERS = (
     Controller("job", {JOB: own_key, POD: _jobs_of_pod}, plan_job),
     Controller("job-orphans", {POD: _tracked_key, JOB: _pods_of_job}, plan_orphan),
-    Controller("ttl-after-finished", {JOB: own_key}, plan_ttl),
 )

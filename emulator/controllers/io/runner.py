@@ -21,6 +21,7 @@ from emulator.controllers import (
     cronjob,
     daemonset,
     deployment,
+    disruption,
     endpoints,
     endpointslice,
     endpointslicemirroring,
@@ -32,6 +33,7 @@ from emulator.controllers import (
     replicaset,
     scheduler,
     statefulset,
+    ttlafterfinished,
 )
 from emulator.controllers.changes import Controller
 from emulator.controllers.io.writer import Expected, Unfinished, Writer, namespace_goes
@@ -73,9 +75,12 @@ def controllers_of(config: ClusterConfig, api_endpoint: tuple[str, int] | None, 
         deployment.CONTROLLER,
         daemonset.CONTROLLER,
         statefulset.CONTROLLER,
+        statefulset.CONTROLLER,
         *replicaset.CONTROLLERS,
         *job.CONTROLLERS,
         cronjob.CONTROLLER,
+        ttlafterfinished.CONTROLLER,
+        disruption.CONTROLLER,
     ]
     if api_endpoint is not None:
         found.append(kubernetesservice.controller(config.addresses.kubernetes, api_endpoint))
