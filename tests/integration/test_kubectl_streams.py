@@ -280,6 +280,18 @@ async def test_port_forward_tells_why_a_port_is_closed(world: World) -> None:
     assert f"an error occurred forwarding {local} -> {closed}: {why}" in text
 
 
+async def test_port_forward_ends_with_its_pod(world: World) -> None:
+    process = await world.kubectl.start("port-forward", "web", ":80")
+    try:
+        await _local_port(process)
+        await world.kubectl.ok("delete", "pod", "web", "--force", "--grace-period=0")
+        async with asyncio.timeout(SECONDS):
+            _, err = await process.communicate()
+    finally:
+        await _end(process)
+    assert b"lost connection to pod" in err
+
+
 async def test_port_forward_ends_with_the_server(world: World) -> None:
     async def hello(request: web.Request) -> web.Response:
         return web.Response(text="hello")

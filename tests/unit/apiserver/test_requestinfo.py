@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from emulator.api.errors import ApiError
-from emulator.api.kinds import ENDPOINT_SLICE, NAMESPACE, NODE, SERVICE, Kind
-from emulator.apiserver.requestinfo import DiscoveryRequest, OtherRequest, ResourceRequest, target_of
+from emulator.api.kinds import BINDING, ENDPOINT_SLICE, NAMESPACE, NODE, POD, SERVICE, Kind
+from emulator.apiserver.requestinfo import CONNECT, DiscoveryRequest, OtherRequest, ResourceRequest, target_of
 
 RESOURCES: list[tuple[str, str, str, Kind, str, str, str]] = [
     # method, path, verb, kind, namespace, name, subresource
@@ -92,3 +92,51 @@ def test_a_path_that_names_nothing_is_refused_as_upstream_does(method: str, path
 )
 def test_other_paths(path: str, expected: object) -> None:
     assert target_of("GET", path) == expected
+
+
+PODS = "/api/v1/namespaces/shop/pods"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("GET", f"{PODS}/p/exec", ResourceRequest(CONNECT, POD, "shop", "p", "exec")),
+        ("POST", f"{PODS}/p/attach", ResourceRequest(CONNECT, POD, "shop", "p", "attach")),
+        ("GET", f"{PODS}/p/portforward", ResourceRequest(CONNECT, POD, "shop", "p", "portforward")),
+        ("GET", f"{PODS}/p/log", ResourceRequest("get", POD, "shop", "p", "log")),
+        ("POST", f"{PODS}/p/eviction", ResourceRequest("create", POD, "shop", "p", "eviction")),
+        ("POST", "/api/v1/namespaces/shop/bindings", ResourceRequest("create", BINDING, "shop")),
+        ("GET", f"{PODS}/p/proxy", ResourceRequest(CONNECT, POD, "shop", "p", "proxy", "")),
+        ("HEAD", f"{PODS}/p:80/proxy/", ResourceRequest(CONNECT, POD, "shop", "p:80", "proxy", "/")),
+        ("GET", f"{PODS}/proxy/proxy/proxy", ResourceRequest(CONNECT, POD, "shop", "proxy", "proxy", "/proxy")),
+        (
+            "PUT",
+            "/api/v1/namespaces/shop/services/https%3Aweb%3A443/proxy/a//b%2Fc/",
+            ResourceRequest(CONNECT, SERVICE, "shop", "https:web:443", "proxy", "/a//b%2Fc/"),
+        ),
+        ("OPTIONS", "/api/v1/nodes/n/proxy/stats", ResourceRequest(CONNECT, NODE, "", "n", "proxy", "/stats")),
+        ("GET", "/api/v1/namespaces/proxy/pods/proxy", ResourceRequest("get", POD, "proxy", "proxy")),
+    ],
+)
+def test_paths_that_lead_to_pods_themselves(method: str, path: str, expected: ResourceRequest) -> None:
+    assert target_of(method, path) == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("DELETE", f"{PODS}/p/exec", 405),
+        ("PUT", f"{PODS}/p/portforward", 405),
+        ("POST", f"{PODS}/p/log", 405),
+        ("GET", f"{PODS}/p/eviction", 405),
+        ("TRACE", f"{PODS}/p/proxy/x", 405),
+        ("GET", "/api/v1/namespaces/shop/bindings", 405),
+        ("GET", "/api/v1/namespaces/shop/configmaps/c/proxy/x", 404),
+        ("GET", "/api/v1/namespaces/shop/nodes/n/proxy/x", 404),
+        ("GET", "/api/v1/pods/p/proxy/x", 404),
+    ],
+)
+def test_paths_that_lead_to_no_pod(method: str, path: str, code: int) -> None:
+    with pytest.raises(ApiError) as caught:
+        target_of(method, path)
+    assert caught.value.code == code
