@@ -33,6 +33,13 @@ async def api() -> AsyncIterator[Api]:
         yield api
 
 
+@pytest.fixture
+async def still() -> AsyncIterator[Api]:
+    """Without controllers: a budget's status is what the test says."""
+    async with api_server(replace(ClusterConfig(), nodes=0), controllers=False) as api:
+        yield api
+
+
 async def _there(api: Api, namespace: str) -> bool:
     async with api.session() as session, session.get(f"{api.url}/api/v1/namespaces/{namespace}") as answer:
         return answer.status == 200
@@ -259,10 +266,10 @@ async def test_eviction_without_a_budget(api: Api) -> None:
     assert (status, body["message"]) == (404, 'pods "absent" not found')
 
 
-async def test_eviction_that_a_budget_refuses(api: Api) -> None:
-    await running_pod(api)
-    await budget(api, "keep", observedGeneration=0)
-    status, body = await evict(api)
+async def test_eviction_that_a_budget_refuses(still: Api) -> None:
+    await running_pod(still)
+    await budget(still, "keep", observedGeneration=0)
+    status, body = await evict(still)
     assert (status, body["reason"]) == (429, "TooManyRequests")
     assert body["message"] == "Cannot evict pod as it would violate the pod's disruption budget."
     assert body["details"] == {
@@ -274,33 +281,33 @@ async def test_eviction_that_a_budget_refuses(api: Api) -> None:
         ],
         "retryAfterSeconds": 10,
     }
-    held = await api.registry.get(POD_DISRUPTION_BUDGET, "keep", "default")
+    held = await still.registry.get(POD_DISRUPTION_BUDGET, "keep", "default")
     changed = {**held, "status": {**held["status"], "observedGeneration": 1}}
-    await api.registry.update(POD_DISRUPTION_BUDGET, "keep", "default", changed, subresource="status")
-    status, body = await evict(api)
+    await still.registry.update(POD_DISRUPTION_BUDGET, "keep", "default", changed, subresource="status")
+    status, body = await evict(still)
     assert body["details"]["causes"][0]["message"] == (
         "The disruption budget keep needs 1 healthy pods and has 1 currently"
     )
 
 
-async def test_eviction_uses_the_budget_up(api: Api) -> None:
-    await running_pod(api)
-    await budget(api, "keep", disruptionsAllowed=1, currentHealthy=2)
-    assert (await evict(api, query="?dryRun=All"))[0] == 201
-    held = await api.registry.get(POD_DISRUPTION_BUDGET, "keep", "default")
+async def test_eviction_uses_the_budget_up(still: Api) -> None:
+    await running_pod(still)
+    await budget(still, "keep", disruptionsAllowed=1, currentHealthy=2)
+    assert (await evict(still, query="?dryRun=All"))[0] == 201
+    held = await still.registry.get(POD_DISRUPTION_BUDGET, "keep", "default")
     assert held["status"]["disruptionsAllowed"] == 1
-    assert (await evict(api))[0] == 201
-    held = await api.registry.get(POD_DISRUPTION_BUDGET, "keep", "default")
+    assert (await evict(still))[0] == 201
+    held = await still.registry.get(POD_DISRUPTION_BUDGET, "keep", "default")
     assert held["status"]["disruptionsAllowed"] == 0
     assert list(held["status"]["disruptedPods"]) == ["web"]
     assert held["status"]["conditions"][0]["reason"] == "InsufficientPods"
 
 
-async def test_two_budgets_are_too_many(api: Api) -> None:
-    await running_pod(api)
-    await budget(api, "one", disruptionsAllowed=1)
-    await budget(api, "two", disruptionsAllowed=1)
-    status, body = await evict(api)
+async def test_two_budgets_are_too_many(still: Api) -> None:
+    await running_pod(still)
+    await budget(still, "one", disruptionsAllowed=1)
+    await budget(still, "two", disruptionsAllowed=1)
+    status, body = await evict(still)
     assert (status, body["message"].split(",")[0]) == (500, "This pod has more than one PodDisruptionBudget")
 
 
