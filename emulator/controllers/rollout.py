@@ -91,7 +91,8 @@ def old_set_replicas(
         if unhealthy > 0:
             sizes[name] -= unhealthy
             left -= unhealthy
-    spare = total_status(sets, "availableReplicas") - minimum
+    # A set that has not followed yet counts pods that it is about to delete: those are no reserve.
+    spare = sum(min(status_count(each, "availableReplicas"), spec_replicas(each)) for each in sets) - minimum
     for old in by_age:
         name = old["metadata"]["name"]
         count = min(sizes[name], spare)

@@ -71,6 +71,8 @@ class World:
         assert held is not None
         assert held["metadata"]["uid"] == object["metadata"]["uid"]
         made = copy.deepcopy({**held, "status": object["status"]} if status else object)
+        if status and object["metadata"].get("annotations"):  # /status takes them, of Deployments revisions
+            made["metadata"]["annotations"] = dict(object["metadata"]["annotations"])
         if not status and made.get("spec") != held.get("spec"):
             made["metadata"]["generation"] = held["metadata"].get("generation", 0) + 1
         if is_terminating(made) and not made["metadata"].get("finalizers") and kind is not POD:
