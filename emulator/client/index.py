@@ -36,6 +36,7 @@ class Index:
         """The greatest resourceVersion told, a deletion's included: a write up to it shows here."""
         self._by_namespace: dict[str, dict[str, JsonObject]] = {}
         self._by_owner: dict[tuple[str, str], dict[str, JsonObject]] = {}
+        self._by_reference: dict[str, dict[ObjectKey, JsonObject]] = {}
 
     def __len__(self) -> int:
         return sum(len(objects) for objects in self._by_namespace.values())
@@ -58,6 +59,10 @@ class Index:
         """The namespace's objects whose controlling owner has this uid, "" for those without one; a live view."""
         return self._by_owner.get((namespace, uid), {})
 
+    def dependents(self, uid: str) -> Mapping[ObjectKey, JsonObject]:
+        """The objects with an owner of this uid, controlling or not; a live view."""
+        return self._by_reference.get(uid, {})
+
     def put(self, object: JsonObject) -> Change | None:
         """Add or replace; None when this very resourceVersion is already held."""
         key = key_of(object)
@@ -72,6 +77,8 @@ class Index:
             self._disown(key, previous)
         objects[key.name] = object
         self._by_owner.setdefault((key.namespace, controller_uid(object)), {})[key.name] = object
+        for reference in object["metadata"].get("ownerReferences") or ():
+            self._by_reference.setdefault(reference["uid"], {})[key] = object
         return Change("ADDED" if previous is None else "MODIFIED", self.kind, object, previous)
 
     def remove(self, object: JsonObject) -> Change | None:
@@ -98,6 +105,11 @@ class Index:
         del owned[key.name]
         if not owned:
             del self._by_owner[place]
+        for reference in object["metadata"].get("ownerReferences") or ():
+            dependents = self._by_reference.get(reference["uid"], {})
+            dependents.pop(key, None)
+            if not dependents:
+                self._by_reference.pop(reference["uid"], None)
 
     def replace(self, objects: list[JsonObject]) -> list[Change]:
         """The changes that make the index hold exactly `objects` (after a fresh list), already applied."""

@@ -32,6 +32,10 @@ class View(Protocol):
         """Objects whose controlling owner has this uid; "" for those that have none."""
         ...
 
+    def dependents(self, kind: Kind, uid: str) -> Mapping[ObjectKey, JsonObject]:
+        """Objects with an owner of this uid, controlling or not."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Write:
@@ -71,7 +75,12 @@ class Changes:
 
     @property
     def is_empty(self) -> bool:
-        return not (self.updates or self.creates or self.deletes)
+        return not self.count
+
+    @property
+    def count(self) -> int:
+        """How many objects are written or deleted, Events aside."""
+        return len(self.updates) + len(self.creates) + len(self.deletes)
 
 
 NOTHING = Changes()

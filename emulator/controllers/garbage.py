@@ -83,11 +83,11 @@ def _finish(kind: Kind, object: JsonObject, finalizers: list[str], view: View) -
 
 
 def _dependents(owner: JsonObject, view: View) -> Iterable[tuple[Kind, JsonObject]]:
+    """Those of a namespaced owner are in its namespace."""
     uid, namespace = owner["metadata"]["uid"], owner["metadata"].get("namespace")
     for kind in KINDS:
-        objects = view.in_namespace(kind, namespace).values() if namespace else view.all(kind)
-        for object in objects:
-            if any(reference["uid"] == uid for reference in object["metadata"].get("ownerReferences") or ()):
+        for key, object in list(view.dependents(kind, uid).items()):
+            if not namespace or key.namespace == namespace:
                 yield kind, object
 
 

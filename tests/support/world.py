@@ -41,6 +41,9 @@ class World:
     def owned_by(self, kind: Kind, uid: str, namespace: str) -> Mapping[str, JsonObject]:
         return self.indexes[kind.resource].owned_by(uid, namespace)
 
+    def dependents(self, kind: Kind, uid: str) -> Mapping[ObjectKey, JsonObject]:
+        return self.indexes[kind.resource].dependents(uid)
+
     # what the API does
 
     def create(self, object: JsonObject) -> JsonObject:

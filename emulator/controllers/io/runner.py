@@ -43,6 +43,8 @@ from emulator.io.workqueue import WorkQueue
 log = logging.getLogger(__name__)
 
 SYNC_SECONDS = 30.0
+LONG_SECONDS = 0.004  # a plan and its writes that take longer are followed by a rest
+REST = 4  # times as long as they took: one key never keeps the loop busy for more than a fifth of the time
 
 
 class InformerView:
@@ -62,6 +64,9 @@ class InformerView:
 
     def owned_by(self, kind: Kind, uid: str, namespace: str) -> Mapping[str, JsonObject]:
         return self.indexes[kind.resource].owned_by(uid, namespace)
+
+    def dependents(self, kind: Kind, uid: str) -> Mapping[ObjectKey, JsonObject]:
+        return self.indexes[kind.resource].dependents(uid)
 
 
 def controllers_of(config: ClusterConfig, api_endpoint: tuple[str, int] | None, ca: str) -> list[Controller]:
@@ -147,9 +152,20 @@ class _Loop:
         self.controller = controller
         self.queue: WorkQueue[ObjectKey] = WorkQueue()
         self.expected: dict[ObjectKey, list[Expected]] = {}
+        self._rests: dict[ObjectKey, float] = {}  # until when a key that took long is left alone
 
     def on_change(self, change: Change) -> None:
         for key in self.controller.watches[change.kind](change, self.runner.view):
+            self._add(key)
+
+    def _add(self, key: ObjectKey) -> None:
+        """Queue a key; one whose last plan took long waits, so that a burst of changes makes few plans of it."""
+        until = self._rests.get(key)
+        rest = until - clock.now() if until is not None else 0.0
+        if rest > 0:
+            self.queue.add_after(key, rest)
+        else:
+            self._rests.pop(key, None)
             self.queue.add(key)
 
     async def run(self) -> None:
@@ -169,6 +185,7 @@ class _Loop:
         """Plan and apply; conflicts and refusals are tried again, later each time."""
         if not self._sees_own_writes(key):
             return
+        began = clock.now()
         try:
             changes = self.controller.plan(key, self.runner.view, self.runner.now())
             self._expect(key, await self.runner.writer.apply(changes))
@@ -185,6 +202,9 @@ class _Loop:
             log.exception("%s %s failed; again in %.3g s", self.controller.name, key, seconds)
         else:
             self.queue.forget(key)
+            took = (clock.now() - began) / max(changes.count, 1)  # many small writes are no reason to rest
+            if took > LONG_SECONDS:
+                self._rests[key] = began + took * (1 + REST)
             if changes.retry_after_seconds is not None:
                 self.queue.add_after(key, changes.retry_after_seconds)
 

@@ -39,6 +39,9 @@ class World:
     def owned_by(self, kind: Kind, uid: str, namespace: str) -> Mapping[str, JsonObject]:
         return self.indexes[kind.resource].owned_by(uid, namespace)
 
+    def dependents(self, kind: Kind, uid: str) -> Mapping[ObjectKey, JsonObject]:
+        return self.indexes[kind.resource].dependents(uid)
+
     def the(self, kind: Kind, name: str, namespace: str = NS) -> JsonObject:
         """The object of this name, which must be there."""
         found = self.get(kind, name, namespace if kind.namespaced else "")
