@@ -12,6 +12,19 @@ from typing import Any
 
 from emulator.api.meta import JsonObject
 
+_ESCAPED_IN_JSON = "<>&\u2028\u2029"  # encoding/json writes these so that its output may stand in HTML
+_GO_ESCAPES = {
+    '"': '\\"',
+    "\\": "\\\\",
+    "\a": "\\a",
+    "\b": "\\b",
+    "\f": "\\f",
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+    "\v": "\\v",
+}
+
 
 class EmulatorError(Exception):
     """The base of every error kubemu raises on purpose; the text says what to do next."""
@@ -39,9 +52,26 @@ class FieldError:
 
 def go_value(value: Any) -> str:
     """A value as Go's field errors print it: strings quoted, the rest as compact JSON."""
-    if value is None:
-        return "null"
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    if isinstance(value, str):
+        return go_quote(value)
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    for char in _ESCAPED_IN_JSON:
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return text
+
+
+def go_quote(text: str) -> str:
+    """The text in double quotes as Go's %q has it."""
+    return '"' + "".join(_GO_ESCAPES.get(char) or _go_char(char) for char in text) + '"'
+
+
+def _go_char(char: str) -> str:
+    if char.isprintable():
+        return char
+    code = ord(char)
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
 def required(field: str, detail: str = "") -> FieldError:
@@ -53,7 +83,7 @@ def invalid(field: str, value: Any, detail: str) -> FieldError:
 
 
 def not_supported(field: str, value: Any, supported: Iterable[str]) -> FieldError:
-    choices = ", ".join(f'"{choice}"' for choice in sorted(supported))
+    choices = ", ".join(go_quote(choice) for choice in sorted(supported))
     return FieldError(
         field, "FieldValueNotSupported", f"Unsupported value: {go_value(value)}: supported values: {choices}"
     )
@@ -72,7 +102,8 @@ def not_found_field(field: str, value: Any) -> FieldError:
 
 
 def too_long(field: str, max_bytes: int) -> FieldError:
-    return FieldError(field, "FieldValueTooLong", f"Too long: may not be more than {max_bytes} bytes")
+    noun = "byte" if max_bytes == 1 else "bytes"
+    return FieldError(field, "FieldValueTooLong", f"Too long: may not be more than {max_bytes} {noun}")
 
 
 def too_many(field: str, count: int, limit: int) -> FieldError:

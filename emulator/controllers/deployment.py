@@ -56,7 +56,7 @@ MAX_HISTORY_CHARS = 2000
 HASH_LABEL = "pod-template-hash"
 NOT_COPIED = (LAST_APPLIED, REVISION, HISTORY, DESIRED, MAXIMUM, "deprecated.deployment.rollback.to")
 NO_DEADLINE = 2147483647
-AVAILABLE, PROGRESSING = "Available", "Progressing"
+AVAILABLE, PROGRESSING, REPLICA_FAILURE = "Available", "Progressing", "ReplicaFailure"
 PAUSED, RESUMED = "DeploymentPaused", "DeploymentResumed"
 NEW_SET, FOUND_SET = "NewReplicaSetCreated", "FoundNewReplicaSet"
 UPDATED, COMPLETE, TIMED_OUT = "ReplicaSetUpdated", "NewReplicaSetAvailable", "ProgressDeadlineExceeded"
@@ -342,6 +342,8 @@ def _done(step: Step, *, rollout: bool) -> Changes:
         said = "Deployment does not have minimum availability."
         _set_condition(step, AVAILABLE, "False", "MinimumReplicasUnavailable", said)
     wait = _judge_progress(step, counts) if rollout else None
+    if rollout:
+        _copy_failure(step)
     status = _status(step, counts)
     updates = [write for write in step.updates if write.object is not None]
     annotations = annotations_of(deployment)
@@ -406,6 +408,22 @@ def _judge_progress(step: Step, counts: Mapping[str, int]) -> float | None:
         _set_condition(step, PROGRESSING, "False", TIMED_OUT, f"{who} has timed out progressing.")
         return None
     return _seconds_left(step)
+
+
+def _copy_failure(step: Step) -> None:
+    """A set that may not make its pods is the Deployment's failure too; the newest set's counts first."""
+    sets = [step.new, *step.olds] if step.new is not None else step.olds
+    found = next((failure for each in sets if (failure := condition_of(each, REPLICA_FAILURE))), None)
+    if found is None:
+        step.conditions = [entry for entry in step.conditions if entry["type"] != REPLICA_FAILURE]
+        return
+    held = _condition(step, REPLICA_FAILURE)
+    if held is not None and (held["status"], held.get("reason")) == (found["status"], found.get("reason")):
+        return
+    since = dict.fromkeys(("lastUpdateTime", "lastTransitionTime"), found["lastTransitionTime"])
+    told_of = {name: found.get(name, "") for name in ("reason", "message")}
+    others = [entry for entry in step.conditions if entry is not held]
+    step.conditions = [*others, {"type": REPLICA_FAILURE, "status": found["status"], **since, **told_of}]
 
 
 def _is_complete(deployment: Mapping[str, Any], counts: Mapping[str, int]) -> bool:

@@ -7,11 +7,12 @@ Source: pkg/controller/job/job_controller.go.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from emulator.api.errors import ApiError
 from emulator.api.kinds import JOB, POD
 from emulator.api.meta import (
     JsonObject,
@@ -49,6 +50,7 @@ from emulator.controllers.owned import (
     controller_reference,
     created_pod,
     deleted_pod,
+    failed_create,
     is_active,
     is_finished,
     is_ready,
@@ -461,7 +463,11 @@ def _done(sync: Sync) -> Changes:
         updates.insert(0, Write(JOB, {**sync.job, "status": status}, "status"))
     deletes = tuple(Delete(POD, key_of(pod), _uid(pod)) for pod in sync.deleted)
     wait = soonest(sync.waits)
-    return Changes(tuple(updates), tuple(sync.creates), deletes, tuple(sync.events), retry_after_seconds=wait)
+    return Changes(tuple(updates), tuple(sync.creates), deletes, tuple(sync.events), wait, _refused(sync))
+
+
+def _refused(sync: Sync) -> Callable[[ApiError], Changes]:
+    return lambda error: Changes(events=(failed_create(COMPONENT, sync.job, JOB, error, sync.at),))
 
 
 def _is_true(sync: Sync, type: str) -> bool:

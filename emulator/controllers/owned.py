@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from emulator.api.errors import ApiError
 from emulator.api.kinds import POD, Kind
 from emulator.api.meta import JsonObject, ObjectKey, condition_of, is_terminating, key_of, labels_of, parse_time
 from emulator.api.selectors import label_selector_from_object
@@ -159,6 +160,11 @@ def created_pod(component: str, about: JsonObject, kind: Kind, at: datetime) -> 
         return told(component, about, kind, "SuccessfulCreate", message, at)
 
     return tell
+
+
+def failed_create(component: str, about: JsonObject, kind: Kind, error: ApiError, at: datetime) -> JsonObject:
+    """The Event of a pod that was refused."""
+    return told(component, about, kind, "FailedCreate", f"Error creating: {error.message}", at, type="Warning")
 
 
 def deleted_pod(component: str, about: JsonObject, kind: Kind, pod: JsonObject, at: datetime) -> JsonObject:

@@ -12,8 +12,18 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from emulator.api.errors import ApiError
 from emulator.api.kinds import POD, REPLICA_SET, REPLICATION_CONTROLLER, Kind
-from emulator.api.meta import JsonObject, ObjectKey, condition_of, is_terminating, key_of, labels_of, parse_time
+from emulator.api.meta import (
+    JsonObject,
+    ObjectKey,
+    condition_of,
+    format_time,
+    is_terminating,
+    key_of,
+    labels_of,
+    parse_time,
+)
 from emulator.client.index import Change
 from emulator.controllers.changes import NOTHING, Changes, Controller, Delete, View, Write, own_key
 from emulator.controllers.owned import (
@@ -23,6 +33,7 @@ from emulator.controllers.owned import (
     controller_reference,
     created_pod,
     deleted_pod,
+    failed_create,
     is_active,
     is_finished,
     is_ready,
@@ -31,6 +42,7 @@ from emulator.controllers.owned import (
     soonest,
 )
 
+FAILURE = "ReplicaFailure"
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 PHASES = {"Pending": 0, "Unknown": 1, "Running": 2}
 COMPONENTS = {REPLICA_SET: "replicaset-controller", REPLICATION_CONTROLLER: "replication-controller"}
@@ -59,9 +71,17 @@ def plan_for(kind: Kind, key: ObjectKey, view: View, at: datetime) -> Changes:
             events = [deleted_pod(component, owner, kind, pod, at) for pod in spare]
     updates = list(claimed.writes)
     status, wait = status_of(owner, kind, claimed.objects, at)
-    if status != (owner.get("status") or {}):
+    if status != (owner.get("status") or {}) and not creates:  # what is made is counted by the next plan
         updates.append(Write(kind, {**owner, "status": status}, "status"))
-    return Changes(tuple(updates), tuple(creates), tuple(deletes), tuple(events), retry_after_seconds=wait)
+
+    def refused(error: ApiError) -> Changes:
+        why = failed_create(component, owner, kind, error, at)
+        failed = {**status, "conditions": _failing(owner, error, at)}
+        if failed == owner.get("status"):
+            return Changes(events=(why,))
+        return Changes((Write(kind, {**owner, "status": failed}, "status"),), events=(why,))
+
+    return Changes(tuple(updates), tuple(creates), tuple(deletes), tuple(events), wait, refused)
 
 
 def plan_replicaset(key: ObjectKey, view: View, at: datetime) -> Changes:
@@ -96,10 +116,25 @@ def status_of(
     if kind is REPLICA_SET:
         status["terminatingReplicas"] = sum(is_terminating(pod) and not is_finished(pod) for pod in pods)
     status["observedGeneration"] = owner["metadata"].get("generation", 0)
-    conditions = [entry for entry in held.get("conditions") or () if entry["type"] != "ReplicaFailure"]
+    conditions = [entry for entry in held.get("conditions") or () if entry["type"] != FAILURE]
     if conditions:
         status["conditions"] = conditions
     return status, soonest(waits)
+
+
+def _failing(owner: Mapping[str, Any], error: ApiError, at: datetime) -> list[JsonObject]:
+    """The conditions with one that tells of the refusal; one that is there already stays as it is."""
+    held = (owner.get("status") or {}).get("conditions") or []
+    if any(entry["type"] == FAILURE for entry in held):
+        return list(held)
+    entry = {
+        "type": FAILURE,
+        "status": "True",
+        "lastTransitionTime": format_time(at),
+        "reason": "FailedCreate",
+        "message": error.message,
+    }
+    return [*held, entry]
 
 
 def by_dispensability(pods: list[JsonObject], colleagues: Mapping[str, int], at: datetime) -> list[JsonObject]:

@@ -246,7 +246,8 @@ def test_container_refusals(container: JsonObject, wanted: list[str]) -> None:
             {"volumes": [{"name": "v", "secret": {}}, {"name": "w", "emptyDir": {}}, {"name": "w", "emptyDir": {}}]},
             ["spec.volumes[0].secret.secretName: Required value", 'spec.volumes[2].name: Duplicate value: "w"'],
         ),
-        ({"hostname": "a.b"}, [f'spec.hostname: Invalid value: "a.b": {NO_LABEL}']),
+        ({"hostname": "a_b"}, [f'spec.hostname: Invalid value: "a_b": {NO_LABEL}']),
+        ({"hostname": "a.b"}, ['spec.hostname: Invalid value: "a.b": must not contain dots']),
         (
             {"activeDeadlineSeconds": 0},
             ["spec.activeDeadlineSeconds: Invalid value: 0: must be between 1 and 2147483647, inclusive"],
