@@ -16,6 +16,7 @@ from emulator.api.yamlbody import load_yaml
 from emulator.apiserver.negotiation import PROTOBUF
 
 SUMMARY_BYTES = 30
+OLDER_BODIES = {("policy/v1beta1", "Eviction"): "policy/v1"}  # kubectl up to 1.21 sends it; upstream still takes it
 TYPE_META = (  # what Go reads first of any body
     r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
 )
@@ -37,12 +38,14 @@ def decode_object(kind: Kind, type: str, raw: bytes) -> Body:
     if not raw:
         return Body({})
     if type == PROTOBUF:
-        body = Body(protobuf.decode(raw))
+        object, duplicates = protobuf.decode(raw), list[str]()
     else:
         object, duplicates = _loads(raw, kind.kind)
-        body = Body(object, tuple(duplicates))
-    _refuse_other_kind(kind, body.object)
-    return body
+    successor = OLDER_BODIES.get((str(object.get("apiVersion")), str(object.get("kind"))))
+    if successor == kind.api_version:
+        object = {**object, "apiVersion": successor}
+    _refuse_other_kind(kind, object)
+    return Body(object, tuple(duplicates))
 
 
 def decode_patch(type: str, raw: bytes) -> tuple[Any, tuple[str, ...]]:
