@@ -201,8 +201,10 @@ def _loop_factory() -> Any:
 async def _serve(plan: Plan, folder: ClusterFolder, teller: Teller) -> int:
     from emulator.client.io.files import load_manifests
     from emulator.cluster import Cluster
+    from emulator.io.openfiles import raise_open_file_limit
     from emulator.io.tasks import TaskOwner
 
+    raise_open_file_limit()
     started = time.monotonic()
     stopping = asyncio.Event()
     interrupted: list[int] = []

@@ -20,7 +20,7 @@ from emulator.config.settings import ClusterConfig
 from emulator.io.clock import utc_now
 from emulator.io.tasks import running
 from emulator.pki.authority import Credentials, make_credentials
-from tests.support.api import Api, api_server
+from tests.support.api import Api, api_server, eventually
 
 SERVICES = "/api/v1/namespaces/default/services"
 SERVICE: dict[str, Any] = {"metadata": {"name": "webapp"}, "spec": {"ports": [{"port": 8080}]}}
@@ -234,21 +234,60 @@ async def raw_exchange(api: Api, text: bytes) -> bytes:
         await writer.wait_closed()
 
 
+LONG = b"a" * 100_000
+
+
 @pytest.mark.parametrize(
-    "text",
+    ("text", "status"),
     [
-        b"NONSENSE\r\n\r\n",
-        b"GET / HTTP/1.1\r\nbad header\r\n\r\n",
-        b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
-        b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+        (b"NONSENSE\r\n\r\n", "400 Bad Request"),
+        (b"GET / HTTP/1.1\r\nbad header\r\n\r\n", "400 Bad Request"),
+        (b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "400 Bad Request"),
+        (b"GET /" + LONG + b" HTTP/1.1\r\nHost: a\r\n\r\n", "431 Request Header Fields Too Large"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + LONG + b"\r\n\r\n", "431 Request Header Fields Too Large"),
     ],
     ids=["no request", "no colon", "negative length", "long line", "long header"],
 )
-async def test_malformed_http_is_400_and_harms_nobody(api: Api, text: bytes) -> None:
-    answer = await raw_exchange(api, text)
-    assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400")), answer
+async def test_malformed_http_is_refused_and_harms_nobody(
+    api: Api, text: bytes, status: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = (await raw_exchange(api, text)).decode()
+    assert answer.partition(" ")[2].startswith(status), answer
+    assert answer.endswith(f"\r\n\r\n{status}")
+    assert "Traceback" not in caplog.text
     async with api.session() as http:
+        assert (await get(http, api, SERVICES))[0] == 200
+
+
+async def test_one_watch_too_many_is_429(api: Api, http: aiohttp.ClientSession) -> None:
+    api.server._handlers.watch_slots.limit = 1
+    async with http.get(f"{api.url}{SERVICES}?watch=true") as first:
+        assert first.status == 200
+        async with http.get(f"{api.url}{SERVICES}?watch=true") as second:
+            assert (second.status, second.headers["Retry-After"]) == (429, "1")
+            assert (await second.json())["message"] == "Too many requests, please try again later."
+        assert (await get(http, api, SERVICES))[0] == 200  # other requests are not held back
+    await eventually(lambda: _watch_is_served(http, api))
+
+
+async def _watch_is_served(http: aiohttp.ClientSession, api: Api) -> bool:
+    async with http.get(f"{api.url}{SERVICES}?watch=true") as response:
+        return response.status == 200
+
+
+async def test_one_request_too_many_is_429(api: Api, http: aiohttp.ClientSession) -> None:
+    api.server._handlers.request_slots.limit = 0
+    status, body = await get(http, api, SERVICES)
+    assert (status, body["reason"], body["details"]) == (429, "TooManyRequests", {"retryAfterSeconds": 1})
+
+
+async def test_one_connection_too_many_is_429(api: Api) -> None:
+    assert api.server._web is not None
+    api.server._web.max_connections = 1
+    async with api.session() as http, api.session() as another:
+        assert (await get(http, api, SERVICES))[0] == 200  # keeps its connection
+        async with another.get(f"{api.url}{SERVICES}") as refused:
+            assert (refused.status, (await refused.json())["code"]) == (429, 429)
         assert (await get(http, api, SERVICES))[0] == 200
 
 

@@ -20,6 +20,7 @@ from emulator.apiserver.io.accounts import Accounts
 from emulator.apiserver.io.auth import Authenticator, is_open
 from emulator.apiserver.io.documents import Documents
 from emulator.apiserver.io.handlers import Handlers
+from emulator.apiserver.io.limits import MAX_CONNECTIONS, HttpServer
 from emulator.apiserver.io.respond import error_response
 from emulator.apiserver.io.serviceproxy import Dial
 from emulator.apiserver.io.tls import server_context
@@ -76,7 +77,8 @@ class ApiServer:
         self.pod_streams = pod_streams
         self._documents = Documents(synced, lambda: f"{HOST}:{self.port}", platform.machine())
         self._extra: list[socket.socket] = []
-        self._web: web.Server | None = None
+        self._web: HttpServer | None = None
+        self.max_connections = MAX_CONNECTIONS
         self._servers: list[asyncio.Server] = []
         self._starting = TaskOwner("apiserver listeners")
 
@@ -109,9 +111,9 @@ class ApiServer:
         """Raises StartError when the port cannot be had."""
         own = _bind(self.config.api_port)
         self.port = own.getsockname()[1]
-        self._web = web.Server(
+        self._web = HttpServer(
             self.handle,
-            handler_cancellation=True,  # a client that leaves ends its watch at once
+            max_connections=self.max_connections,
             access_log=None,
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,

@@ -31,6 +31,7 @@ from emulator.apiserver import reviews, shapes
 from emulator.apiserver.bodies import Body, decode_delete_options, decode_object, decode_patch
 from emulator.apiserver.deprecation import deprecation_warnings
 from emulator.apiserver.io.accounts import Accounts
+from emulator.apiserver.io.limits import MAX_REQUESTS, MAX_WATCHES, Slots
 from emulator.apiserver.io.podconnect import PodConnections
 from emulator.apiserver.io.respond import error_response, object_response
 from emulator.apiserver.io.serviceproxy import Dial, Proxy
@@ -98,6 +99,7 @@ class Handlers:
         self._of_token = of_token
         self._clock = clock
         self.watches = Watches(registry, clock, rng)
+        self.watch_slots, self.request_slots = Slots(MAX_WATCHES), Slots(MAX_REQUESTS)
         self._verbs: dict[str, Callable[[Call], Awaitable[web.StreamResponse]]] = {
             "get": self._get,
             "list": self._list,
@@ -119,9 +121,11 @@ class Handlers:
             form = form_of(request.headers.get("Accept", ""))
             call = Call(request, target, query, user, form, warnings)
             if target.verb in NO_STREAM_DEADLINE:
-                return await self._watch(call)
-            async with asyncio.timeout(REQUEST_SECONDS) as limit:
-                return await self._verbs[target.verb](call)
+                with self.watch_slots.one():
+                    return await self._watch(call)
+            with self.request_slots.one():
+                async with asyncio.timeout(REQUEST_SECONDS) as limit:
+                    return await self._verbs[target.verb](call)
         except ApiError as error:
             return error_response(error, warnings=warnings)
         except TimeoutError:
