@@ -29,8 +29,10 @@ stop:
 programs:
 	@sh tools/install_programs.sh $(PROGRAMS)
 
+# Each process of tests has a network of its own: see tools/isolated_python.py. They wait more than they compute.
+WORKERS ?= 3
 test: $(STAMP) programs
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -d --dist worksteal --tx "$(WORKERS)*popen//python=$(CURDIR)/$(BIN)/python $(CURDIR)/tools/isolated_python.py"
 
 check: $(STAMP)
 	$(BIN)/ruff check .
