@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv4Network
 from emulator.api.errors import EmulatorError
 
 FIRST_OFFSET = 3  # .0 is the network, .1 the node's bridge, .2 the cluster's DNS server
-NODE_PREFIX = 24  # kube-controller-manager --node-cidr-mask-size
+NODE_PREFIX = 21  # the smallest range that has an address for every pod a node may run (nodes.MAX_PODS)
 
 
 class NoPodAddress(EmulatorError):
@@ -18,7 +18,9 @@ class NoPodAddress(EmulatorError):
 
 
 def node_ranges(pods: IPv4Network, nodes: int) -> tuple[IPv4Network, ...]:
-    """The range of each node: the whole for one node, else a /24 each, or less where /24s do not suffice.
+    """The range of each node: the whole for one node, else a /21 each, or less where /21s do not suffice.
+
+    Upstream's /24 would hold fewer pods than a node here offers room for.
 
     Raises EmulatorError when the range is too small for so many nodes.
     """

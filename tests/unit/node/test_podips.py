@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emulator.api.errors import EmulatorError
+from emulator.node.nodes import MAX_PODS, allocatable
 from emulator.node.podips import NoPodAddress, PodAddresses, node_ranges
 
 
@@ -32,7 +33,12 @@ def test_an_address_can_be_reserved_once() -> None:
 def test_ranges_of_nodes() -> None:
     pods = IPv4Network("10.1.0.0/16")
     assert node_ranges(pods, 1) == (pods,)
-    assert [str(each) for each in node_ranges(pods, 3)] == ["10.1.0.0/24", "10.1.1.0/24", "10.1.2.0/24"]
+    assert [str(each) for each in node_ranges(pods, 3)] == ["10.1.0.0/21", "10.1.8.0/21", "10.1.16.0/21"]
+    assert [str(node_ranges(pods, count)[-1]) for count in (32, 33, 64)] == [
+        "10.1.248.0/21",
+        "10.1.128.0/22",
+        "10.1.252.0/22",
+    ]
     assert [str(each) for each in node_ranges(IPv4Network("10.1.0.0/24"), 2)] == ["10.1.0.0/25", "10.1.0.128/25"]
     with pytest.raises(EmulatorError, match="larger --pod-cidr"):
         node_ranges(IPv4Network("10.1.0.0/28"), 5)
@@ -49,3 +55,11 @@ def test_no_address_is_given_twice(steps: list[int]) -> None:
             assert address not in held
             held.append(address)
     assert len(addresses) == len(held)
+
+
+def test_a_node_has_an_address_for_every_pod_it_offers_room_for() -> None:
+    for count in (1, 3, 32):
+        capacities = [PodAddresses(each).capacity for each in node_ranges(IPv4Network("10.1.0.0/16"), count)]
+        assert min(capacities) >= int(allocatable(min(capacities))["pods"]) == MAX_PODS
+    few = PodAddresses(node_ranges(IPv4Network("10.1.0.0/24"), 4)[0]).capacity
+    assert int(allocatable(few)["pods"]) == few
