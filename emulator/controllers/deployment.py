@@ -210,11 +210,11 @@ def _with_new_set(step: Step, view: View) -> bool:
         return True
     deployment = step.deployment
     metadata, spec = deployment["metadata"], deployment["spec"]
-    collisions = status_count(deployment, "collisionCount")
-    hash = template_hash(_without_hash(spec["template"]), collisions)
+    collisions = (deployment.get("status") or {}).get("collisionCount")
+    hash = template_hash(spec["template"], collisions)
     name = f"{metadata['name']}-{hash}"
     if view.get(REPLICA_SET, name, metadata["namespace"]) is not None:
-        step.collisions = collisions + 1
+        step.collisions = (collisions or 0) + 1
         return False
     replicas = new_set_replicas(deployment, step.sets, None)
     template = spec["template"]

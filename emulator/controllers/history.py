@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from emulator.api.kinds import CONTROLLER_REVISION, Kind
+from emulator.api.kinds import CONTROLLER_REVISION, STATEFUL_SET, Kind
 from emulator.api.meta import JsonObject, key_of, labels_of
 from emulator.controllers.changes import Delete
 from emulator.controllers.owned import reference_to
-from emulator.controllers.revisions import template_hash
+from emulator.controllers.revisions import data_hash, template_hash
 
 HASH_LABEL = "controller-revision-hash"
 OWN_HASH_LABEL = "controller.kubernetes.io/hash"  # a StatefulSet's revisions; its pods are labelled with their names
@@ -42,11 +42,15 @@ def equal_to(revisions: Iterable[JsonObject], data: JsonObject) -> list[JsonObje
     return by_number(found for found in revisions if found.get("data") == data)
 
 
-def new_revision(owner: JsonObject, kind: Kind, number: int, *, hash_label: str = HASH_LABEL) -> JsonObject:
-    """A revision of the owner's template, named by its hash."""
+def new_revision(owner: JsonObject, kind: Kind, number: int) -> JsonObject:
+    """A revision of the owner's template, named by its hash: of the template, or of what the revision keeps."""
     metadata, template = owner["metadata"], owner["spec"]["template"]
     labels = (template.get("metadata") or {}).get("labels") or {}
-    hash = template_hash(template, (owner.get("status") or {}).get("collisionCount") or 0)
+    collisions = (owner.get("status") or {}).get("collisionCount")
+    if kind is STATEFUL_SET:
+        hash, hash_label = data_hash(template_data(template), collisions or 0), OWN_HASH_LABEL
+    else:
+        hash, hash_label = template_hash(template, collisions), HASH_LABEL
     made: JsonObject = {
         "name": f"{metadata['name']}-{hash}",
         "namespace": metadata["namespace"],

@@ -120,7 +120,7 @@ def _update_revision(owner: JsonObject, revisions: list[JsonObject], view: View)
         return update, Changes((Write(CONTROLLER_REVISION, history.renumbered(update, number)),))
     if is_terminating(owner):
         return None, NOTHING
-    made = history.new_revision(owner, STATEFUL_SET, number, hash_label=history.OWN_HASH_LABEL)
+    made = history.new_revision(owner, STATEFUL_SET, number)
     if view.get(CONTROLLER_REVISION, made["metadata"]["name"], made["metadata"]["namespace"]) is None:
         return None, Changes(creates=(Write(CONTROLLER_REVISION, made),))
     status = owner.get("status") or {}
