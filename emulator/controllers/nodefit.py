@@ -47,13 +47,29 @@ def _matches_affinity(spec: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
     required = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(REQUIRED)
     if required is None:
         return True
+    return any(matches_term(term, node) for term in required.get(TERMS) or ())
+
+
+def matches_term(term: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
+    """Whether a term of node affinity matches; an empty one matches nothing."""
     fields = {"metadata.name": node["metadata"]["name"]}
-    return any(
-        all(_matches(e, labels_of(node)) for e in term.get("matchExpressions") or ())
+    return (
+        bool(term.get("matchExpressions") or term.get("matchFields"))
+        and all(_matches(e, labels_of(node)) for e in term.get("matchExpressions") or ())
         and all(_matches(e, fields) for e in term.get("matchFields") or ())
-        for term in required.get(TERMS) or ()
-        if term.get("matchExpressions") or term.get("matchFields")
     )
+
+
+def named_nodes(spec: Mapping[str, Any]) -> frozenset[str] | None:
+    """The nodes that required affinity names, as pods of DaemonSets have it; None when a term names none."""
+    required = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(REQUIRED) or {}
+    found: set[str] = set()
+    for term in required.get(TERMS) or ():
+        names = [e.get("values") or () for e in term.get("matchFields") or () if e.get("operator") == "In"]
+        if not names:
+            return None
+        found |= set(names[0]).intersection(*names[1:])
+    return frozenset(found) if required.get(TERMS) else None
 
 
 def _matches(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:

@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from emulator.api.kinds import Kind
+from emulator.api.kinds import BINDING, Kind
 from emulator.api.meta import JsonObject
 from emulator.client.io.protocol import ObjectList, PatchType, Propagation, WatchEvent
 from emulator.registry.io.pipeline import Registry
+from emulator.registry.io.podwrites import PodWrites
 from emulator.registry.options import DeleteOptions, WriteOptions
 
 CONTROLLERS = "kube-controller-manager"
@@ -23,6 +24,7 @@ class InProcessClient:
     def __init__(self, registry: Registry, *, manager: str = CONTROLLERS) -> None:
         """manager: who owns the fields that are written."""
         self._registry = registry
+        self._pods = PodWrites(registry)
         self._write = WriteOptions(field_manager=manager, field_validation="Ignore")
         self._strict = replace(self._write, field_validation="Strict")
 
@@ -49,6 +51,8 @@ class InProcessClient:
         options = self._strict if strict else self._write
         if dry_run:
             options = replace(options, dry_run=True)
+        if kind is BINDING:
+            return (await self._pods.bind("", namespace, object, options=options)).object
         written = await self._registry.create(kind, object, namespace, options=options)
         return written.object
 

@@ -91,7 +91,7 @@ def controllers_of(config: ClusterConfig, api_endpoint: tuple[str, int] | None, 
     if config.load_balancer == "assign":
         found.append(loadbalancer.controller(config.addresses))
     if config.nodes:
-        found.append(scheduler.CONTROLLER)
+        found.append(scheduler.controller())
     return found
 
 

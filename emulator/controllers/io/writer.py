@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from emulator.api.errors import AlreadyExists, ApiError, Conflict, NotFound
-from emulator.api.kinds import EVENT, Kind
+from emulator.api.kinds import BINDING, EVENT, POD, Kind
 from emulator.api.meta import JsonObject, ObjectKey, is_terminating
 from emulator.client.io.protocol import Client
 from emulator.controllers.changes import Changes, Delete, View
@@ -26,11 +26,13 @@ log = logging.getLogger(__name__)
 
 CATCH_UP_SECONDS = 2.0  # how long a plan waits for the informers to show its last writes
 EXPECT_SECONDS = 300.0
+BOUND = -1  # the answer to a binding has no revision
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """A write that the informers are to show: this object at this revision or later; 0: gone or going."""
+    """A write that the informers are to show: this object at this revision or later; 0: gone or going; BOUND: a pod
+    on its node."""
 
     kind: Kind
     key: ObjectKey
@@ -40,9 +42,11 @@ class Expected:
 
     def is_seen(self, view: View, revision: int) -> bool:
         """revision: up to which the kind's informer has followed."""
-        if self.revision:
+        if self.revision > 0:
             return revision >= self.revision
         held = view.get(self.kind, self.key.name, self.key.namespace)
+        if self.revision == BOUND and held is not None and held["spec"].get("nodeName"):
+            return True
         return held is None or held["metadata"]["uid"] != self.uid or is_terminating(held)
 
 
@@ -100,7 +104,7 @@ class Writer:
                 if changes.refused is not None and not namespace_goes(error):
                     await self._apply(replace(changes.refused(error), refused=None), expected)
                 raise
-            expected.append(self._expected(write.kind, created))
+            expected.append(self._expected(write.kind, write.object if write.kind is BINDING else created))
             if write.told is not None:
                 await self._tell(write.told(created))
 
@@ -134,6 +138,8 @@ class Writer:
     def _expected(self, kind: Kind, object: JsonObject) -> Expected:
         metadata = object["metadata"]
         key = ObjectKey(metadata.get("namespace") or "", metadata["name"])
+        if kind is BINDING:
+            return Expected(POD, key, metadata.get("uid") or "", BOUND, self._now() + EXPECT_SECONDS)
         return Expected(kind, key, metadata["uid"], int(metadata["resourceVersion"]), self._now() + EXPECT_SECONDS)
 
     async def _caught_up(self, expected: list[Expected]) -> list[Expected]:

@@ -61,8 +61,10 @@ VALUES = [
     ({"spec": {"os": {"name": "linux"}}}, "OS:(*v1.PodOS){Name:(v1.OSName)linux}"),
     (
         {"spec": {"overhead": {"cpu": "250m"}}},
-        ("map[cpu:{i:(resource.int64Amount){value:(int64)250 scale:(resource.Scale)-3} "
-        "d:(resource.infDecAmount){Dec:(*inf.Dec)<nil>} s:(string)250m Format:(resource.Format)DecimalSI}]"),
+        (
+            "map[cpu:{i:(resource.int64Amount){value:(int64)250 scale:(resource.Scale)-3} "
+            "d:(resource.infDecAmount){Dec:(*inf.Dec)<nil>} s:(string)250m Format:(resource.Format)DecimalSI}]"
+        ),
     ),
     ({"spec": {"overhead": {"memory": "64Mi"}}}, "{value:(int64)67108864 scale:(resource.Scale)0}"),
     (
@@ -71,8 +73,10 @@ VALUES = [
     ),
     (
         {"spec": {"volumes": [{"name": "v", "emptyDir": {}}]}},
-        ("{Name:(string)v VolumeSource:(v1.VolumeSource){HostPath:(*v1.HostPathVolumeSource)<nil> "
-        "EmptyDir:(*v1.EmptyDirVolumeSource){Medium:(v1.StorageMedium) SizeLimit:(*resource.Quantity)<nil>}"),
+        (
+            "{Name:(string)v VolumeSource:(v1.VolumeSource){HostPath:(*v1.HostPathVolumeSource)<nil> "
+            "EmptyDir:(*v1.EmptyDirVolumeSource){Medium:(v1.StorageMedium) SizeLimit:(*resource.Quantity)<nil>}"
+        ),
     ),
 ]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from emulator.api.kinds import KINDS, NAMESPACE, NODE, POD, SERVICE, Kind, kind_by_name
+from emulator.api.kinds import BINDING, KINDS, NAMESPACE, NODE, POD, SERVICE, Kind, kind_by_name
 from emulator.api.meta import JsonObject, ObjectKey, format_time, is_terminating, key_of
 from emulator.client.index import Change, Index
 from emulator.controllers.changes import Changes, Delete, Write
@@ -78,7 +78,10 @@ class World:
         for write in changes.updates:
             self._update(write)
         for write in changes.creates:
-            self.put(write.object)
+            if write.kind is BINDING:
+                self._bind(write.object)
+            else:
+                self.put(write.object)
         for delete in changes.deletes:
             self.delete(delete)
 
@@ -95,6 +98,12 @@ class World:
             self._let_go(delete.kind, object)
         else:
             self.remove(delete.kind, delete.key.name, delete.key.namespace)
+
+    def _bind(self, binding: JsonObject) -> None:
+        pod = self.the(POD, binding["metadata"]["name"], binding["metadata"]["namespace"])
+        assert pod["metadata"]["uid"] == binding["metadata"]["uid"]
+        assert not pod["spec"].get("nodeName")
+        self.put({**pod, "spec": {**pod["spec"], "nodeName": binding["target"]["name"]}})
 
     def _update(self, write: Write) -> None:
         key = key_of(write.object)
@@ -172,6 +181,8 @@ def pod(name: str, *ips: str, ready: bool | None = True, app: str = "web", **mor
     return make(POD, name, metadata=metadata, spec={k: v for k, v in spec.items() if v is not None}, status=status)
 
 
-def node(name: str = "n1", **more: Any) -> JsonObject:
+def node(name: str = "n1", *, room: Mapping[str, str] | None = None, **more: Any) -> JsonObject:
+    """A node; room: what it has to give besides CPU and memory in plenty."""
     labels = {"kubernetes.io/hostname": name, **more.pop("labels", {})}
-    return make(NODE, name, metadata={"labels": labels}, spec=more)
+    allocatable = {"cpu": "8", "memory": "32Gi", "pods": "110", **(room or {})}
+    return make(NODE, name, metadata={"labels": labels}, spec=more, status={"allocatable": allocatable})
