@@ -182,17 +182,19 @@ class Waiting:
     def __init__(self) -> None:
         self.loads = Loads()
         self._keys: set[ObjectKey] = set()
+        self._choosy: set[ObjectKey] = set()  # of those, the ones whom it concerns where other pods stand
 
     def pod_changed(self, change: Change, view: View) -> Iterable[ObjectKey]:
         room = self.loads.apply(change)
         key = change.key
         if change.type != "DELETED" and _is_ours(change.object):
             self._keys.add(key)
+            if _heeds_neighbours(change.object):
+                self._choosy.add(key)
             return (key, *self._others(key)) if room else (key,)
         self._keys.discard(key)
-        if room:
-            return self._others(key)
-        return [each for each in self._keys if _heeds_neighbours(view.get(POD, each.name, each.namespace))]
+        self._choosy.discard(key)
+        return self._others(key) if room else list(self._choosy)
 
     def node_changed(self, change: Change, view: View) -> Iterable[ObjectKey]:
         """A node that came, or whose labels, taints, cordon or room changed: pods that wait may fit it."""
@@ -207,9 +209,7 @@ class Waiting:
         return [each for each in self._keys if each != key]
 
 
-def _heeds_neighbours(pod: JsonObject | None) -> bool:
-    if pod is None:
-        return False
+def _heeds_neighbours(pod: JsonObject) -> bool:
     affinity = pod["spec"].get("affinity") or {}
     return bool(affinity.get("podAffinity") or pod["spec"].get("topologySpreadConstraints"))
 

@@ -191,7 +191,7 @@ async def test_nodes_are_registered() -> None:
     async with cluster(nodes=2) as world:
         nodes = {node["metadata"]["name"]: node for node in (await world.client.list(NODE)).items}
         assert sorted(nodes) == ["node-1", "node-2"]
-        assert nodes["node-2"]["spec"]["podCIDR"] == "127.1.1.0/24"
+        assert nodes["node-2"]["spec"]["podCIDR"] == "127.1.8.0/21"
         assert nodes["node-1"]["status"]["addresses"][0] == {"type": "InternalIP", "address": "127.0.0.1"}
         assert (condition_of(nodes["node-1"], "Ready") or {})["status"] == "True"
         assert nodes["node-1"]["status"]["nodeInfo"]["kubeletVersion"].startswith("v1.36.")

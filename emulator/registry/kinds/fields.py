@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
@@ -95,6 +96,7 @@ def _texts(path: str, value: str, check: Callable[[str], list[str]]) -> list[Fie
     return [invalid(path, value, text) for text in check(value)]
 
 
+@lru_cache(maxsize=4096)
 def parse_address(text: str) -> Address | None:
     """The address `text` means, leading zeros forgiven as Kubernetes always did; None if it is none."""
     if _IPV4_SHAPE.fullmatch(text):
