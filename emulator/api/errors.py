@@ -82,8 +82,9 @@ def invalid(field: str, value: Any, detail: str) -> FieldError:
     return FieldError(field, "FieldValueInvalid", _with(f"Invalid value: {go_value(value)}", detail))
 
 
-def not_supported(field: str, value: Any, supported: Iterable[str]) -> FieldError:
-    choices = ", ".join(go_quote(choice) for choice in sorted(supported))
+def not_supported(field: str, value: Any, supported: Iterable[str], *, keep_order: bool = False) -> FieldError:
+    """The choices are told sorted, as upstream's sets are, unless upstream holds them in a list."""
+    choices = ", ".join(go_quote(choice) for choice in (supported if keep_order else sorted(supported)))
     return FieldError(
         field, "FieldValueNotSupported", f"Unsupported value: {go_value(value)}: supported values: {choices}"
     )

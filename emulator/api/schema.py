@@ -38,11 +38,11 @@ class _Mismatch(Exception):
         super().__init__(f"json: cannot unmarshal {found} into Go struct field {message}.{path} of type {wanted}")
 
 
-def loads(raw: bytes) -> tuple[Any, list[str]]:
-    """The document of a JSON or YAML body, and its duplicate fields as strict errors. Raises BadRequest."""
+def loads(raw: bytes, *, yaml_too: bool = False) -> tuple[Any, list[str]]:
+    """The document of a JSON body, or of a YAML one, and its duplicate fields as strict errors. Raises BadRequest."""
     text = raw.decode("utf-8", "replace")
     duplicates: list[str] = []
-    if text.lstrip()[:1] in ("{", "["):
+    if not yaml_too or text.lstrip()[:1] in ("{", "["):
         try:
             document = json.loads(text, object_pairs_hook=_Pairs)
         except (ValueError, RecursionError) as error:
@@ -162,7 +162,7 @@ def _value(
     checked = _SCALARS[field.scalar](value)
     if checked is _WRONG:
         wanted = GO_TYPES.get(field.scalar, field.scalar)
-        raise _Mismatch(_json_type(value), owner.short, go_path, wanted)
+        raise _Mismatch(_json_type(value, wanted), owner.short, go_path, wanted)
     return checked
 
 
@@ -235,11 +235,14 @@ _SCALARS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _json_type(value: Any) -> str:
+def _json_type(value: Any, wanted: str = "") -> str:
+    """How Go's decoder calls what it found; a number that does not fit a number is told too."""
     if isinstance(value, bool):
         return "bool"
-    if isinstance(value, float):
+    if isinstance(value, int | float) and wanted.startswith(("int", "float")):
         return f"number {value}"
+    if isinstance(value, float):
+        return "number"
     return {str: "string", int: "number", list: "array", dict: "object"}.get(type(value), "null")
 
 

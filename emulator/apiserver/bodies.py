@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from emulator.api import protobuf, schema
-from emulator.api.errors import BadRequest
+from emulator.api.errors import ApiError, BadRequest
 from emulator.api.kinds import Kind, kind_by_name
 from emulator.api.meta import JsonObject
 from emulator.api.yamlbody import load_yaml
-from emulator.apiserver.negotiation import PROTOBUF
+from emulator.apiserver.negotiation import PROTOBUF, YAML
 
 SUMMARY_BYTES = 30
 OLDER_BODIES = {("policy/v1beta1", "Eviction"): "policy/v1"}  # kubectl up to 1.21 sends it; upstream still takes it
@@ -31,16 +31,14 @@ class Body:
 
 
 def decode_object(kind: Kind, type: str, raw: bytes) -> Body:
-    """The object of a create or update. Raises BadRequest. An empty body is an empty object.
+    """The object of a create or update. Raises BadRequest.
 
     kind: what the URL names; the body may lack apiVersion and kind, and may not name another kind.
     """
-    if not raw:
-        return Body({})
     if type == PROTOBUF:
         object, duplicates = protobuf.decode(raw), list[str]()
     else:
-        object, duplicates = _loads(raw, kind.kind)
+        object, duplicates = _loads(raw, kind.kind, type)
     successor = OLDER_BODIES.get((str(object.get("apiVersion")), str(object.get("kind"))))
     if successor == kind.api_version:
         object = {**object, "apiVersion": successor}
@@ -76,10 +74,11 @@ def _decode_configuration(raw: bytes) -> tuple[JsonObject, tuple[str, ...]]:
 
 
 def decode_delete_options(type: str, raw: bytes) -> JsonObject:
-    """The DeleteOptions of a body. Raises BadRequest."""
-    if type == PROTOBUF:
-        return protobuf.decode(raw)
-    return _loads(raw, "DeleteOptions")[0]
+    """The DeleteOptions of a body. Raises ApiError: upstream does not take what cannot be read for a bad request."""
+    try:
+        return protobuf.decode(raw) if type == PROTOBUF else _json_object(raw, type)[0]
+    except BadRequest as error:
+        raise ApiError(error.message, code=500, reason="") from error
 
 
 def summary(raw: bytes) -> str:
@@ -108,22 +107,26 @@ def _refuse_other_kind(kind: Kind, object: JsonObject) -> None:
     raise BadRequest(f'{sent} in version "{version}" cannot be handled as a {kind.kind}: {why}')
 
 
-def _loads(raw: bytes, wanted: str) -> tuple[JsonObject, list[str]]:
+def _loads(raw: bytes, wanted: str, type: str) -> tuple[JsonObject, list[str]]:
     try:
-        object, duplicates = schema.loads(raw)
+        return _json_object(raw, type)
     except BadRequest as error:
-        raise _unrecognized(wanted, error.message, raw) from error
+        text = f"the object provided is unrecognized (must be of type {wanted}): {error.message} ({summary(raw)})"
+        raise BadRequest(text) from error
+
+
+def _json_object(raw: bytes, type: str) -> tuple[JsonObject, list[str]]:
+    """The object of a JSON or YAML body, and fields that came twice. Raises BadRequest."""
+    try:
+        object, duplicates = schema.loads(raw, yaml_too=type == YAML)
+    except BadRequest as error:
+        if error.message.startswith("error converting YAML"):
+            raise
+        raise BadRequest(f"couldn't get version/kind; json parse error: {error.message}") from error
     if object is None:
         return {}, []
     if not isinstance(object, dict):
         sent = "array" if isinstance(object, list) else "string" if isinstance(object, str) else "number"
         why = f"json: cannot unmarshal {'bool' if isinstance(object, bool) else sent} into Go value of type {TYPE_META}"
-        raise _unrecognized(wanted, why, raw)
+        raise BadRequest(f"couldn't get version/kind; json parse error: {why}")
     return object, list(duplicates)
-
-
-def _unrecognized(wanted: str, why: str, raw: bytes) -> BadRequest:
-    return BadRequest(
-        f"the object provided is unrecognized (must be of type {wanted}): "
-        f"couldn't get version/kind; json parse error: {why} ({summary(raw)})"
-    )

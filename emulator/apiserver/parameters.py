@@ -114,7 +114,7 @@ def _list_errors(options: ListParameters) -> list[FieldError]:
         if options.continue_token:
             errors.append(forbidden_field(field, "resourceVersionMatch is forbidden when continue is provided"))
         if match not in ("Exact", "NotOlderThan"):
-            errors.append(not_supported(field, match, ("Exact", "NotOlderThan", "")))
+            errors.append(not_supported(field, match, ("Exact", "NotOlderThan", ""), keep_order=True))
         if match == "Exact" and options.resource_version == "0":
             text = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
             errors.append(forbidden_field(field, text))
@@ -124,16 +124,19 @@ def _list_errors(options: ListParameters) -> list[FieldError]:
 
 
 def _watch_errors(options: ListParameters) -> list[FieldError]:
-    field, match = "resourceVersionMatch", options.resource_version_match
-    if options.send_initial_events is not None:
-        if match != "NotOlderThan":
-            text = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-            return [forbidden_field(field, text)]
-        return []
-    if match:
+    errors: list[FieldError] = []
+    field, match, initial = "resourceVersionMatch", options.resource_version_match, options.send_initial_events
+    if initial is not None and match != "NotOlderThan":
+        text = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        errors.append(forbidden_field(field, text))
+    if match and initial is None:
         text = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-        return [forbidden_field(field, text)]
-    return []
+        errors.append(forbidden_field(field, text))
+    if match not in ("", "NotOlderThan"):
+        errors.append(not_supported(field, match, ("NotOlderThan",)))
+    if match and options.continue_token:
+        errors.append(forbidden_field(field, "resourceVersionMatch is forbidden when continue is provided"))
+    return errors
 
 
 def write_parameters(query: Query, options_kind: str, *, user_agent: str = "", apply: bool = False) -> WriteParameters:
@@ -189,7 +192,8 @@ def delete_parameters(query: Query, body: JsonObject | None) -> DeleteParameters
         text = "orphanDependents and deletionPropagation cannot be both set"
         errors.append(invalid("propagationPolicy", propagation, text))
     if propagation is not None and propagation not in (*PROPAGATION_POLICIES, ""):
-        errors.append(not_supported("propagationPolicy", propagation, (*PROPAGATION_POLICIES, "nil")))
+        choices = (*PROPAGATION_POLICIES, "nil")
+        errors.append(not_supported("propagationPolicy", propagation, choices, keep_order=True))
     errors += _dry_run_errors(dry_run)
     _refuse("DeleteOptions", errors)
     if orphan is not None:

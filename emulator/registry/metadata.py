@@ -19,6 +19,13 @@ NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: no words by accident
 SUFFIX_LENGTH = 5
 MAX_GENERATED_LENGTH = 63
 IMMUTABLE = "field is immutable"
+STORAGE_PATHS = {
+    "services": "services/specs",
+    "endpoints": "services/endpoints",
+    "nodes": "minions",
+    "ingresses": "ingress",
+}
+"""Where upstream keeps kinds whose place in its store is not their plural; some error texts name it."""
 DROPPED_WHEN_EMPTY = frozenset(("labels", "annotations", "finalizers", "ownerReferences", "generateName", "name"))
 FIELD_ORDER = (  # as metav1.ObjectMeta declares them, hence as every server prints them
     "name",
@@ -105,17 +112,16 @@ def fill_create(kind: Kind, object: JsonObject, *, at: datetime, rng: Random, ge
     tidy(metadata)
 
 
-def keep_identity(kind: Kind, object: JsonObject, old: JsonObject) -> None:
-    """Restore what no update can change. Raises Conflict when the object names another uid."""
+def keep_identity(object: JsonObject, old: JsonObject) -> None:
+    """Restore what an update left out and cannot change; what it changes all the same is left to validation."""
     metadata, before = object["metadata"], old["metadata"]
-    uid = metadata.get("uid")
-    if uid and uid != before["uid"]:
-        raise uid_conflict(kind, before["name"], uid, before["uid"])
-    for name in ("uid", "creationTimestamp", "generation"):
-        if name in before:
+    for name in ("uid", "creationTimestamp"):
+        if name in before and not metadata.get(name):
             metadata[name] = before[name]
-        else:
-            metadata.pop(name, None)
+    if "generation" in before:
+        metadata["generation"] = before["generation"]
+    else:
+        metadata.pop("generation", None)
     if before.get("deletionTimestamp"):
         metadata["deletionTimestamp"] = before["deletionTimestamp"]
     if "deletionGracePeriodSeconds" in before:
@@ -125,13 +131,28 @@ def keep_identity(kind: Kind, object: JsonObject, old: JsonObject) -> None:
     tidy(metadata)
 
 
-def uid_conflict(kind: Kind, name: str, sent: str, held: str) -> Conflict:
-    """What a PUT or PATCH with another object's uid is answered with."""
+def refuse_other_uid(kind: Kind, metadata: Mapping[str, Any], held: str) -> None:
+    """A PUT names the object it means by its uid, if it has one. Raises Conflict."""
+    sent = metadata.get("uid")
+    if not sent or sent == held:
+        return
+    key = key_in(metadata.get("namespace", ""), metadata["name"])
     why = (
-        f"StorageError: invalid object, Code: 4, Key: /registry/{kind.plural}/{name}, ResourceVersion: 0, "
-        f"AdditionalErrorMsg: Precondition failed: UID in precondition: {sent}, UID in object meta: {held}"
+        f"StorageError: invalid object, Code: 4, Key: /registry/{STORAGE_PATHS.get(kind.plural, kind.plural)}/{key}, "
+        f"ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {sent}, "
+        f"UID in object meta: {held}"
     )
-    return Conflict.of(kind.resource, name, why)
+    raise Conflict.of(kind.resource, metadata["name"], why)
+
+
+def check_version(sent: str, held: str, *, kind: Kind, name: str) -> None:
+    """Whether a write means the present state: "" and "0" mean any. Raises Conflict, and ApiError for no number."""
+    if not sent or sent == held:
+        return
+    if not (sent.isascii() and sent.isdigit()):
+        raise ApiError(f'strconv.ParseUint: parsing "{sent}": invalid syntax', code=500, reason="")
+    if int(sent):
+        raise Conflict.of(kind.resource, name)
 
 
 def tidy(metadata: JsonObject) -> None:
@@ -154,7 +175,7 @@ def validate_metadata_update(metadata: Mapping[str, Any], old: Mapping[str, Any]
             errors.append(forbidden_field("metadata.finalizers", text))
     return errors + [
         invalid(f"metadata.{name}", metadata.get(name), IMMUTABLE)
-        for name in ("deletionTimestamp", "deletionGracePeriodSeconds")
+        for name in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
         if metadata.get(name) != old.get(name)
     ]
 

@@ -37,7 +37,7 @@ def check_binding(binding: JsonObject, pod: str) -> str:
     target = binding.get("target") or {}
     errors = []
     if target.get("kind") not in (None, "", "Node"):
-        errors.append(not_supported("target.kind", target["kind"], ("Node", "<empty>")))
+        errors.append(not_supported("target.kind", target["kind"], ("Node", "<empty>"), keep_order=True))
     if not target.get("name"):
         errors.append(required("target.name"))
     if errors:

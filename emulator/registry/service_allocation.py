@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from emulator.api.errors import FieldError, InternalError, Invalid, invalid
+from emulator.api.errors import ApiError, FieldError, InternalError, Invalid, invalid
 from emulator.api.meta import JsonObject
 from emulator.registry.allocation import AllocationError, Allocators, Operation
 
@@ -141,6 +141,7 @@ def _next_node_ports(allocators: Allocators, operation: Operation, service: Json
     spec = service["spec"]
     had = _node_ports(before) if _has_node_ports(before) else set()
     taken: set[int] = set()
+    shown: set[tuple[str, int]] = set()
     for index, port in enumerate(spec.get("ports") or ()):
         asked = port.get("nodePort")
         if not asked:
@@ -149,6 +150,11 @@ def _next_node_ports(allocators: Allocators, operation: Operation, service: Json
         elif asked not in had and asked not in taken:
             _take_port(allocators, operation, service, index, asked)
             taken.add(asked)
+        if number := port.get("nodePort"):
+            protocol = port.get("protocol", "TCP")
+            if (protocol, number) in shown:
+                raise ApiError(f"duplicate nodePort: {{{protocol} {number}}}", code=500, reason="")
+            shown.add((protocol, number))
     for gone in sorted(had - _node_ports(spec)):
         allocators.give_back_port(operation, gone)
 
@@ -175,7 +181,7 @@ def _health_port(allocators: Allocators, operation: Operation, spec: JsonObject)
         else:
             spec["healthCheckNodePort"] = allocators.take_any_port(operation)
     except AllocationError as error:
-        what = f"requested HealthCheck NodePort {asked}" if asked else "a HealthCheck NodePort"
+        what = f"requested HealthCheck NodePort {asked}" if asked else "a HealthCheck NodePort 0"
         raise InternalError.of(f"failed to allocate {what}: {error}") from None
 
 

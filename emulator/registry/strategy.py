@@ -1,7 +1,7 @@
 """What a kind may decide about its objects: one Strategy per kind, called by the pipeline in a fixed order.
 
-Order of a create: default, prepare_create, admit_create, validate, allocate, commit. Of an update: default,
-prepare_update, admit, validate (new object), validate_update, allocate, commit. Hooks change only the `object`
+Order of a create: default, admit_create, prepare_create, allocate, validate, commit. Of an update: default,
+prepare_update, allocate, validate (new object), validate_update, commit. Hooks change only the `object`
 they are handed, a private copy. They never await.
 Source: k8s.io/apiserver pkg/registry/rest (RESTCreateStrategy, RESTUpdateStrategy).
 """

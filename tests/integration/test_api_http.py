@@ -144,7 +144,7 @@ async def test_a_body_over_three_mebibytes_is_413(api: Api, http: aiohttp.Client
     body = {**SERVICE, "metadata": {"name": "webapp", "annotations": {"a": "x" * (3 << 20)}}}
     status, answer, _ = await post(http, api, SERVICES, body)
     assert (status, answer["reason"]) == (413, "RequestEntityTooLarge")
-    assert answer["message"] == "Request entity is too large: limit is 3145728"
+    assert answer["message"] == "Request entity too large: limit is 3145728"
 
     async def pieces() -> AsyncIterator[bytes]:
         for _ in range(64):

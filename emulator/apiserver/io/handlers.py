@@ -307,4 +307,4 @@ async def read_body(request: web.BaseRequest) -> bytes:
 
 
 def _too_large() -> RequestEntityTooLarge:
-    return RequestEntityTooLarge(f"Request entity is too large: limit is {MAX_BODY_BYTES}")
+    return RequestEntityTooLarge(f"Request entity too large: limit is {MAX_BODY_BYTES}")

@@ -1,6 +1,6 @@
 """The registry: the one way into the store, for kubectl and for every part alike.
 
-Each write is decoded, defaulted, prepared, admitted, validated, given its addresses and ports, and committed; a
+Each write is decoded, defaulted, admitted, prepared, given its addresses and ports, validated, and committed; a
 failure at any step leaves nothing behind. Objects that come out are shared and must not be changed.
 Source: k8s.io/apiserver pkg/registry/generic/registry/store.go and pkg/endpoints/handlers.
 """
@@ -38,6 +38,7 @@ from emulator.registry.jsoncopy import json_copy
 from emulator.registry.managedfields import Entries, updated
 from emulator.registry.metadata import (
     bump_generation,
+    check_version,
     ensure_name,
     ensure_namespace,
     fill_create,
@@ -45,9 +46,9 @@ from emulator.registry.metadata import (
     is_unchanged,
     keep_identity,
     key_in,
+    refuse_other_uid,
     refuse_version,
     separate_status,
-    uid_conflict,
     validate_metadata_update,
 )
 from emulator.registry.options import (
@@ -190,9 +191,8 @@ class Registry:
             if old is None:
                 made = await self._create_on_update(strategy, own, warnings, subresource, options, kind)
                 return shown_written(kind, made)
-            sent = metadata.get("resourceVersion")
-            if sent and sent != version_of(old):
-                raise Conflict.of(kind.resource, name)
+            refuse_other_uid(kind, metadata, old["metadata"]["uid"])
+            check_version(metadata.get("resourceVersion") or "", version_of(old), kind=kind, name=name)
             try:
                 written = await self._replace(strategy, key, own, old, subresource, warnings, options, kind)
             except Superseded:
@@ -227,8 +227,7 @@ class Registry:
             metadata = own["metadata"]
             ensure_name(metadata, name)
             ensure_namespace(kind, metadata, namespace)
-            if metadata.get("resourceVersion", version_of(old)) != version_of(old):
-                raise Conflict.of(kind.resource, name)
+            check_version(metadata.get("resourceVersion") or "", version_of(old), kind=kind, name=name)
             try:
                 written = await self._replace(strategy, key, own, old, subresource, warnings, options, kind)
             except Superseded:
@@ -341,8 +340,9 @@ class Registry:
             object, entries, warnings = found.object, found.entries, found.warnings
             ensure_namespace(kind, object["metadata"], namespace)
             ensure_name(object["metadata"], name)
-            if old is not None and object["metadata"].get("resourceVersion", version_of(old)) != version_of(old):
-                raise Conflict.of(kind.resource, name)
+            if old is not None:
+                sent = object["metadata"].get("resourceVersion") or ""
+                check_version(sent, version_of(old), kind=kind, name=name)
             try:
                 if old is not None:
                     return await self._replace(
@@ -377,7 +377,6 @@ class Registry:
             entries = updated(kind, None, object, sent, manager=options.field_manager, at=at)
         if entries:
             metadata["managedFields"] = entries
-        strategy.prepare_create(object, context)
         if kind.namespaced:
             admit_create(kind, object, await self._store.get(NAMESPACE.resource, metadata.get("namespace", "")))
         if strategy.admission_kinds:
@@ -385,12 +384,13 @@ class Registry:
                 other.resource: (await self._store.values(other.resource))[0] for other in strategy.admission_kinds
             }
             strategy.admit_create(object, shown, context)
-        self._validate(strategy, object, None, context)
-        warnings = [*warnings, *strategy.warnings(object, None, context)]
+        strategy.prepare_create(object, context)
         operation = Operation(dry_run=options.dry_run, rng=self._rng)
         try:
             if kind.resource == SERVICE.resource:
                 service_allocation.allocate_create(self._allocators, operation, object)
+            self._validate(strategy, object, None, context)
+            warnings = [*warnings, *strategy.warnings(object, None, context)]
             stored = await self._insert(kind, object, generated=generated, dry_run=options.dry_run)
         except ApiError:
             operation.revert()
@@ -432,8 +432,7 @@ class Registry:
         kind, metadata = strategy.kind, object["metadata"]
         if subresource or not strategy.create_on_update:
             raise NotFound.of(kind.resource, metadata["name"])
-        if metadata.get("uid"):
-            raise uid_conflict(kind, metadata["name"], metadata["uid"], "")
+        refuse_other_uid(kind, metadata, "")
         metadata.pop("resourceVersion", None)
         return await self._create(strategy, object, warnings, options, shape)
 
@@ -453,7 +452,7 @@ class Registry:
         kind, at = strategy.kind, self._clock()
         context = Context(self.config, at, subresource, True, shape.api_version)
         sent = object["metadata"].get("managedFields")
-        keep_identity(kind, object, old)
+        keep_identity(object, old)
         strategy.default(object, context)
         if entries is None and subresource == "binding":
             entries = old["metadata"].get("managedFields")  # upstream's binding owns nothing
@@ -466,12 +465,12 @@ class Registry:
         strategy.prepare_update(object, old, context)
         if strategy.has_generation and subresource in ("", "scale", "ephemeralcontainers"):
             bump_generation(object, old)
-        self._validate(strategy, object, old, context)
-        warnings = [*warnings, *strategy.warnings(object, old, context)]
         operation = Operation(dry_run=options.dry_run, rng=self._rng)
         try:
             if kind.resource == SERVICE.resource and not subresource:
                 service_allocation.allocate_update(self._allocators, operation, object, old)
+            self._validate(strategy, object, old, context)
+            warnings = [*warnings, *strategy.warnings(object, old, context)]
             if is_unchanged(object, old):
                 operation.revert()
                 return Written(old, warnings)

@@ -1,7 +1,7 @@
 """Service: defaults, what an update keeps or wipes, warnings; the checks are in service_validation.
 
 Addresses and node ports are not allocated here: an absent clusterIP or nodePort means "give me one", and the
-registry's allocators fill it in after validation.
+registry's allocators fill it in, before validation as upstream does.
 Source: pkg/apis/core/v1/defaults.go, pkg/registry/core/service/{strategy.go,storage/storage.go}, pkg/api/service/warnings.go.
 """
 
@@ -14,7 +14,7 @@ from emulator.api import names
 from emulator.api.kinds import SERVICE
 from emulator.api.meta import JsonObject, annotations_of
 from emulator.registry.kinds import fields
-from emulator.registry.kinds.service_families import fill_families
+from emulator.registry.kinds.service_families import init_families
 from emulator.registry.kinds.service_fields import (
     CLUSTER_IP,
     EXTERNAL_NAME,
@@ -107,7 +107,7 @@ def prepare_create(service: JsonObject, context: Context) -> None:
     spec = service["spec"]
     if spec.get("clusterIP") and not spec.get("clusterIPs"):
         spec["clusterIPs"] = [spec["clusterIP"]]
-    fill_families(spec, None, context)
+    init_families(service, None, context)
 
 
 def prepare_update(service: JsonObject, old: JsonObject, context: Context) -> None:
@@ -123,7 +123,7 @@ def prepare_update(service: JsonObject, old: JsonObject, context: Context) -> No
     wipe_unneeded(spec, old_spec)
     if spec["type"] != LOAD_BALANCER:
         service["status"]["loadBalancer"] = {}
-    fill_families(spec, old_spec, context)
+    init_families(service, old_spec, context)
 
 
 def carry_over_allocations(spec: JsonObject, old: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from emulator.api.errors import FieldError, duplicate, invalid, required
+from emulator.api.errors import FieldError, Invalid, duplicate, invalid, required
 from emulator.api.meta import JsonObject
 from emulator.registry.kinds import fields
 from emulator.registry.kinds.service_fields import EXTERNAL_NAME, Spec, is_headless
@@ -26,8 +26,13 @@ def cluster_families(context: Context) -> tuple[str, ...]:
     return (f"IPv{context.config.addresses.services.version}",)
 
 
-def fill_families(spec: JsonObject, old: Spec | None, context: Context) -> None:
-    """Fills ipFamilyPolicy and ipFamilies where the rest of the spec decides them; changes nothing that is wrong."""
+def init_families(service: JsonObject, old: Spec | None, context: Context) -> None:
+    """Fills ipFamilyPolicy and ipFamilies where the rest of the spec decides them.
+
+    old: the spec before an update. Raises Invalid with the first group of mistakes: each step takes the one before
+    it for granted, so upstream stops there, and says nothing of the Service's other mistakes.
+    """
+    spec = service["spec"]
     if spec.get("type") == EXTERNAL_NAME or _keeps_prefer_dual(spec, old):
         return
     selectorless_headless = spec.get("clusterIP") == "None" and not spec.get("selector")
@@ -35,22 +40,28 @@ def fill_families(spec: JsonObject, old: Spec | None, context: Context) -> None:
         inherited = (old or {}).get("ipFamilyPolicy")
         spec["ipFamilyPolicy"] = inherited or (REQUIRE_DUAL if selectorless_headless else SINGLE_STACK)
     single = spec["ipFamilyPolicy"] == SINGLE_STACK
+    _refuse(service, cluster_ip_errors(spec, old))
     if old is not None and single:
         _release_second(spec, old)
+    _refuse(service, _policy_errors(spec, old, context))
     families: list[str] = list(spec.get("ipFamilies") or ())
-    available = cluster_families(context)
     for address in (spec.get("clusterIPs") or ())[len(families) :]:
         if address == "None":
             break
-        family = _family_of(address)
-        if family not in available:
-            return  # family_errors says so; a default here would only confuse it
-        families.append(family)
-    if not families:
-        families = [available[0]]
+        families.append(_family_of(address))
+    available = cluster_families(context)
+    if not selectorless_headless:
+        _refuse(service, _configured_errors(spec["ipFamilyPolicy"], families, available))
+    families = families or [available[0]]
     if len(families) == 1 and not single and (selectorless_headless or len(available) > 1):
         families.append("IPv6" if families[0] == "IPv4" else "IPv4")
     spec["ipFamilies"] = families
+
+
+def _refuse(service: JsonObject, errors: list[FieldError]) -> None:
+    if errors:
+        metadata = service.get("metadata") or {}
+        raise Invalid.of("Service", "", metadata.get("name", ""), errors)
 
 
 def _keeps_prefer_dual(spec: Spec, old: Spec | None) -> bool:
@@ -71,13 +82,6 @@ def _release_second(spec: JsonObject, old: Spec) -> None:
 def _family_of(address: str) -> str:
     parsed = fields.parse_address(address)
     return "" if parsed is None else f"IPv{parsed.version}"
-
-
-def family_errors(spec: Spec, old: Spec | None, context: Context) -> list[FieldError]:
-    """What is wrong with clusterIP(s), families and policy; the first kind of mistake found hides the later ones."""
-    if spec.get("type") == EXTERNAL_NAME or _keeps_prefer_dual(spec, old):
-        return []
-    return cluster_ip_errors(spec, old) or _policy_errors(spec, old, context) or _configured_errors(spec, context)
 
 
 def _policy_errors(spec: Spec, old: Spec | None, context: Context) -> list[FieldError]:
@@ -103,15 +107,12 @@ def _policy_errors(spec: Spec, old: Spec | None, context: Context) -> list[Field
     return errors
 
 
-def _configured_errors(spec: Spec, context: Context) -> list[FieldError]:
-    if spec.get("clusterIP") == "None" and not spec.get("selector"):
-        return []
-    available = cluster_families(context)
+def _configured_errors(policy: str, families: list[str], available: tuple[str, ...]) -> list[FieldError]:
     errors: list[FieldError] = []
-    if spec.get("ipFamilyPolicy") == REQUIRE_DUAL and len(available) < 2:
+    if policy == REQUIRE_DUAL and len(available) < 2:
         text = "this cluster is not configured for dual-stack services"
         errors.append(invalid("spec.ipFamilyPolicy", REQUIRE_DUAL, text))
-    for index, family in enumerate(spec.get("ipFamilies") or ()):
+    for index, family in enumerate(families):
         if family not in available:
             errors.append(invalid(f"spec.ipFamilies[{index}]", family, "not configured on this cluster"))
     return errors

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from emulator.api import names
-from emulator.api.errors import FieldError, Invalid, duplicate, forbidden_field, invalid, required
+from emulator.api.errors import FieldError, duplicate, forbidden_field, invalid, required
 from emulator.api.meta import JsonObject, annotations_of
 from emulator.registry.kinds import fields
-from emulator.registry.kinds.service_families import SINGLE_STACK, cluster_ip_errors, family_errors
+from emulator.registry.kinds.service_families import SINGLE_STACK, cluster_ip_errors
 from emulator.registry.kinds.service_fields import (
     CLUSTER_IP,
     EXTERNAL_NAME,
@@ -37,14 +37,9 @@ SET_ONCE = "may not change once set"
 
 
 def validate_service(service: JsonObject, context: Context) -> list[FieldError]:
-    """Every mistake of the Service.
-
-    Raises Invalid, with nothing else in it, when addresses and families contradict each other or the cluster:
-    upstream finds that out while allocating, which is before it validates.
-    """
+    """Every mistake of the Service, but for addresses and families: those are found out while allocating."""
     if context.subresource == "status":
         return []
-    _raise_family_errors(service, None, context)
     return _spec_errors(service, None, context)
 
 
@@ -52,7 +47,6 @@ def validate_service_update(service: JsonObject, old: JsonObject, context: Conte
     """Mistakes of the change from `old`; `validate_service` has seen the new object already."""
     if context.subresource == "status":
         return _status_errors(service, old)
-    _raise_family_errors(service, old, context)
     spec, old_spec = service["spec"], old["spec"]
     errors = _cluster_ip_changes(spec, old_spec) + _family_changes(spec, old_spec)
     both_balanced = spec["type"] == LOAD_BALANCER == old_spec.get("type")
@@ -62,13 +56,6 @@ def validate_service_update(service: JsonObject, old: JsonObject, context: Conte
     if both_checked and spec.get("healthCheckNodePort") != old_spec.get("healthCheckNodePort"):
         errors.append(forbidden_field("spec.healthCheckNodePort", fields.IMMUTABLE))
     return errors
-
-
-def _raise_family_errors(service: JsonObject, old: JsonObject | None, context: Context) -> None:
-    errors = family_errors(service["spec"], (old or {}).get("spec"), context)
-    if errors:
-        metadata = service.get("metadata") or {}
-        raise Invalid.of("Service", "", metadata.get("name", ""), errors)
 
 
 def _spec_errors(service: JsonObject, old: JsonObject | None, context: Context) -> list[FieldError]:

@@ -6,10 +6,12 @@ import json
 
 import pytest
 
-from emulator.api.errors import BadRequest
+from emulator.api.errors import ApiError, BadRequest
 from emulator.api.kinds import POD, SERVICE, Kind
-from emulator.apiserver.bodies import decode_object
+from emulator.apiserver.bodies import decode_delete_options, decode_object, summary
+from emulator.apiserver.negotiation import JSON, YAML
 
+UNRECOGNIZED = "the object provided is unrecognized (must be of type Service): "
 EVICTION = Kind("policy", "v1", "Eviction", "evictions")
 
 
@@ -38,3 +40,46 @@ def test_another_kind_is_refused(kind: Kind, api_version: str, sent: str, wanted
     with pytest.raises(BadRequest) as refused:
         decoded(kind, {"apiVersion": api_version, "kind": sent})
     assert wanted in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [
+        (b"", "couldn't get version/kind; json parse error: unexpected end of JSON input (<empty>)"),
+        (
+            b"kind: Service",
+            (
+                "couldn't get version/kind; json parse error: invalid character 'k' looking for beginning of value "
+                "(6b696e643a2053657276696365)"
+            ),
+        ),
+        (
+            b'{"kind": x}',
+            (
+                "couldn't get version/kind; json parse error: invalid character 'x' looking for beginning of value "
+                '({"kind": x})'
+            ),
+        ),
+    ],
+)
+def test_json_is_not_yaml_and_nothing_is_no_object(raw: bytes, why: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        decode_object(SERVICE, JSON, raw)
+    assert caught.value.message == UNRECOGNIZED + why
+
+
+def test_yaml_may_be_yaml_or_json() -> None:
+    for raw in (b"kind: Service\nmetadata: {name: a}", b'{"kind": "Service", "metadata": {"name": "a"}}'):
+        assert decode_object(SERVICE, YAML, raw).object == {"kind": "Service", "metadata": {"name": "a"}}
+    assert decode_object(SERVICE, YAML, b"").object == {}
+
+
+def test_delete_options_that_cannot_be_read_are_the_servers_own_error() -> None:
+    with pytest.raises(ApiError) as caught:
+        decode_delete_options(JSON, b"{bad")
+    assert (caught.value.code, caught.value.reason) == (500, "")
+    assert caught.value.message.startswith("couldn't get version/kind; json parse error: invalid character 'b'")
+
+
+def test_a_long_body_is_shown_by_its_beginning() -> None:
+    assert summary(b"{" + b"x" * 40) == "{" + "x" * 29 + " ..."

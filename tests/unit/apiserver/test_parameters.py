@@ -64,6 +64,24 @@ def test_forbidden_combinations(query: dict[str, list[str]], watch: bool, text: 
     assert caught.value.status()["details"]["kind"] == "ListOptions"
 
 
+def test_every_forbidden_part_of_a_watch_is_told() -> None:
+    query = {"sendInitialEvents": ["true"], "resourceVersionMatch": ["Exact"], "continue": ["x"]}
+    with pytest.raises(Invalid) as caught:
+        list_parameters(query, watch=True)
+    assert [str(error) for error in caught.value.errors] == [
+        "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        'resourceVersionMatch: Unsupported value: "Exact": supported values: "NotOlderThan"',
+        "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided",
+    ]
+
+
+def test_choices_are_told_in_upstreams_order() -> None:
+    with pytest.raises(Invalid, match='supported values: "Exact", "NotOlderThan", ""'):
+        list_parameters({"resourceVersionMatch": ["x"], "resourceVersion": ["1"]}, watch=False)
+    with pytest.raises(Invalid, match='supported values: "Foreground", "Background", "Orphan", "nil"'):
+        delete_parameters({"propagationPolicy": ["x"]}, None)
+
+
 def test_a_limit_that_is_no_number_is_a_bad_request() -> None:
     with pytest.raises(BadRequest):
         list_parameters({"limit": ["many"]}, watch=False)

@@ -61,5 +61,9 @@ def pod(name: str, **spec: Any) -> JsonObject:
 
 def changed(object: JsonObject, **fields: Any) -> JsonObject:
     """A copy with top-level fields replaced; `labels` and other metadata go under metadata."""
-    metadata = {key: fields.pop(key) for key in ("labels", "annotations", "finalizers", "uid") if key in fields}
+    metadata = {
+        key: fields.pop(key)
+        for key in ("labels", "annotations", "finalizers", "uid", "resourceVersion")
+        if key in fields
+    }
     return {**object, **fields, "metadata": {**object["metadata"], **metadata}}

@@ -122,6 +122,51 @@ async def test_identity_is_restored_and_another_uid_conflicts() -> None:
         await registry.update(CONFIG_MAP, "a", "default", changed(config_map("a"), uid="other"))
 
 
+async def test_a_patch_of_what_identifies_is_a_mistake_like_others() -> None:
+    registry = make_registry()
+    await registry.create(CONFIG_MAP, config_map("a", k="1"), "default")
+    patch = {"metadata": {"uid": "other", "creationTimestamp": "2001-01-01T00:00:00Z"}}
+    with pytest.raises(Invalid) as raised:
+        await registry.patch(CONFIG_MAP, "a", "default", patch, "merge")
+    assert [str(error) for error in raised.value.errors] == [
+        'metadata.uid: Invalid value: "other": field is immutable',
+        'metadata.creationTimestamp: Invalid value: "2001-01-01T00:00:00Z": field is immutable',
+    ]
+
+
+async def test_the_version_zero_means_any_and_a_word_is_none() -> None:
+    registry = make_registry()
+    await registry.create(CONFIG_MAP, config_map("a", k="1"), "default")
+    await registry.update(CONFIG_MAP, "a", "default", changed(config_map("a", k="2"), resourceVersion="0"))
+    with pytest.raises(ApiError) as raised:
+        await registry.update(CONFIG_MAP, "a", "default", changed(config_map("a", k="3"), resourceVersion="x"))
+    assert (raised.value.code, raised.value.message) == (500, 'strconv.ParseUint: parsing "x": invalid syntax')
+
+
+async def test_what_cannot_be_allocated_hides_other_mistakes() -> None:
+    registry = make_registry()
+    wrong = service("A_b", clusterIP="192.0.2.1", sessionAffinity="x")
+    with pytest.raises(Invalid) as raised:
+        await registry.create(SERVICE, wrong, "default")
+    assert [error.field for error in raised.value.errors] == ["spec.clusterIPs"]
+    with pytest.raises(NotFound):
+        await registry.create(SERVICE, wrong, "nowhere")
+
+
+async def test_what_an_invalid_service_was_given_is_free_again() -> None:
+    registry = make_registry()
+    with pytest.raises(Invalid):
+        await registry.create(SERVICE, service("a", clusterIP="10.152.183.99", sessionAffinity="x"), "default")
+    await registry.create(SERVICE, service("b", clusterIP="10.152.183.99"), "default")
+    ports = [{"name": "a", "port": 1, "nodePort": 30123}, {"name": "b", "port": 2, "nodePort": 30123}]
+    patch = {"spec": {"type": "NodePort", "ports": ports}}
+    with pytest.raises(ApiError, match=r"duplicate nodePort: \{TCP 30123\}") as raised:
+        await registry.patch(SERVICE, "b", "default", patch, "merge")
+    assert (raised.value.code, raised.value.reason) == (500, "")
+    free = service("c", type="NodePort", ports=[{"port": 1, "nodePort": 30123}])
+    await registry.create(SERVICE, free, "default")
+
+
 @pytest.mark.parametrize(
     ("sent", "text"),
     [

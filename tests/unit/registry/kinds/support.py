@@ -41,8 +41,8 @@ def created(resource: str, object: JsonObject, config: ClusterConfig = SANDBOX) 
 
 def create_errors(resource: str, object: JsonObject, config: ClusterConfig = SANDBOX) -> list[str]:
     """`field: text` of each mistake in a new object."""
-    made = created(resource, object, config)
     try:
+        made = created(resource, object, config)
         return texts(STRATEGIES[resource].validate(made, context(config=config)))
     except Invalid as error:
         return texts(error.errors)
@@ -56,8 +56,9 @@ def updated(resource: str, old: JsonObject, new: JsonObject, subresource: str = 
 
 
 def update_errors(resource: str, old: JsonObject, new: JsonObject, subresource: str = "") -> list[str]:
-    strategy, made = STRATEGIES[resource], updated(resource, old, new, subresource)
+    strategy = STRATEGIES[resource]
     try:
+        made = updated(resource, old, new, subresource)
         update = context(subresource, is_update=True)
         errors = strategy.validate(made, update)
         return texts([*errors, *strategy.validate_update(made, old, update)])
