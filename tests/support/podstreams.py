@@ -96,7 +96,7 @@ class HostPods:
                 process = await asyncio.create_subprocess_exec(
                     *command, stdin=end, stdout=end, stderr=end, start_new_session=True
                 )
-            except FileNotFoundError:
+            except (FileNotFoundError, PermissionError):
                 return Ended(127, f'exec: "{command[0]}": executable file not found in $PATH')
             finally:
                 if streams.tty:
