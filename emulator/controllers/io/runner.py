@@ -30,9 +30,12 @@ from emulator.controllers import (
     kubernetesservice,
     loadbalancer,
     namespace,
+    nodelifecycle,
+    podgc,
     replicaset,
     scheduler,
     statefulset,
+    tainteviction,
     ttlafterfinished,
 )
 from emulator.controllers.changes import Controller
@@ -85,6 +88,9 @@ def controllers_of(config: ClusterConfig, api_endpoint: tuple[str, int] | None, 
         cronjob.CONTROLLER,
         ttlafterfinished.CONTROLLER,
         disruption.CONTROLLER,
+        nodelifecycle.CONTROLLER,
+        tainteviction.controller(),
+        podgc.controller(),
     ]
     if api_endpoint is not None:
         found.append(kubernetesservice.controller(config.addresses.kubernetes, api_endpoint))

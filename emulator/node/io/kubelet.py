@@ -13,7 +13,7 @@ from datetime import datetime
 
 from emulator.api.errors import AlreadyExists, ApiError
 from emulator.api.kinds import CONFIG_MAP, ENDPOINT_SLICE, NODE, POD, SECRET, SERVICE
-from emulator.api.meta import JsonObject, ObjectKey, is_terminating
+from emulator.api.meta import JsonObject, ObjectKey, is_terminating, key_of
 from emulator.client.index import Change
 from emulator.client.io.informer import Informers
 from emulator.client.io.protocol import Client
@@ -25,6 +25,7 @@ from emulator.io.tasks import TaskOwner
 from emulator.node import nodes
 from emulator.node.envvars import MASTER_NAMESPACE, service_variables
 from emulator.node.io.events import EventRecorder
+from emulator.node.io.heartbeat import Heartbeat
 from emulator.node.io.keyqueue import KeyQueue
 from emulator.node.io.podend import delete_object, end_pod
 from emulator.node.io.podrun import NodePlace, PodRun
@@ -83,10 +84,11 @@ class NodeAgent:
         self._config_maps = informers[CONFIG_MAP]
         self._secrets = informers[SECRET]
         self._slices = informers[ENDPOINT_SLICE]
+        self._heartbeat = Heartbeat(client, informers[NODE], at, self._health_changed)
         self._allocatable: Mapping[str, str] = nodes.allocatable(nodes.MAX_PODS)
 
     async def run(self, ready: Callable[[], None]) -> None:
-        await self._informers.wait_synced([POD, SERVICE, CONFIG_MAP, SECRET, ENDPOINT_SLICE])
+        await self._informers.wait_synced([POD, SERVICE, CONFIG_MAP, SECRET, ENDPOINT_SLICE, NODE])
         for place in self.places.values():
             await self._register(place)
         self._services.listen(self._service_changed)
@@ -97,6 +99,7 @@ class NodeAgent:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.events.run(), name="pod events")
+                group.create_task(self._heartbeat.run(self.places), name="heartbeat")
                 for number in range(WORKERS):
                     group.create_task(self._work(), name=f"node worker {number}")
                 ready()
@@ -142,11 +145,23 @@ class NodeAgent:
     def allocatable(self) -> Mapping[str, str]:
         return self._allocatable
 
+    def vouches_for(self, node: str) -> bool:
+        """Whether containers of the node may be ready at all."""
+        return self._heartbeat.health(node) == "ready"
+
     # -- what informers tell ---------------------------------------------------------------------------------------
 
     def _pod_changed(self, change: Change) -> None:
         if change.key in self._runs or (change.object.get("spec") or {}).get("nodeName") in self.places:
             self._queue.add(change.key)
+
+    def _health_changed(self, node: str) -> None:
+        for key, run in self._runs.items():
+            if run.place.name == node:
+                self._queue.add(key)
+        for pod in self._pods.index:
+            if (pod.get("spec") or {}).get("nodeName") == node:
+                self._queue.add(key_of(pod))
 
     def _service_changed(self, change: Change) -> None:
         self._links.clear()
@@ -180,7 +195,7 @@ class NodeAgent:
         if run is not None and (pod is None or pod["metadata"].get("uid") != run.uid):
             await self._drop(run)
             run = None
-        if pod is None:
+        if pod is None or self._is_silent(pod):
             return
         if run is None:
             place = self.places.get((pod.get("spec") or {}).get("nodeName") or "")
@@ -194,6 +209,10 @@ class NodeAgent:
             await self._terminate(run, pod)
         else:
             await run.sync(pod)
+
+    def _is_silent(self, pod: JsonObject) -> bool:
+        """Whether nobody hears of the pod's node: then nothing of its pods is told or done either."""
+        return self._heartbeat.health((pod.get("spec") or {}).get("nodeName") or "") == "silent"
 
     async def _terminate(self, run: PodRun, pod: JsonObject) -> None:
         run.pod = pod

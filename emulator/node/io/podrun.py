@@ -67,6 +67,7 @@ class World(Protocol):
     def config_maps(self, namespace: str) -> Mapping[str, JsonObject]: ...
     def secrets(self, namespace: str) -> Mapping[str, JsonObject]: ...
     def allocatable(self) -> Mapping[str, str]: ...
+    def vouches_for(self, node: str) -> bool: ...
 
 
 class PodRun:
@@ -305,8 +306,9 @@ class PodRun:
     # -- status ----------------------------------------------------------------------------------------------------
 
     def is_ready(self, container: ContainerRun) -> bool:
-        running_seconds = self.world.now() - container.started_monotonic
-        return container.probes_ready and lifecycle.steered_ready(self.pod, running_seconds)[0]
+        if not container.probes_ready or not self.world.vouches_for(self.place.name):
+            return False
+        return lifecycle.steered_ready(self.pod, self.world.now() - container.started_monotonic)[0]
 
     def observed(self) -> Observed:
         return Observed(
