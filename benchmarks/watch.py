@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import uvloop
 
 from emulator.api.kinds import CONFIG_MAP, ENDPOINT_SLICE, SERVICE
 from emulator.apiserver.identity import certificate_hosts
@@ -217,7 +218,8 @@ def main() -> int:
         return 0
     if options.serve:
         filling = "--services" in sys.argv
-        asyncio.run(serve(options.services if filling else 0, options.slices))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as `kubemu up` has it where uvloop is
+            runner.run(serve(options.services if filling else 0, options.slices))
         return 0
     asyncio.run(watchers(options.watchers, options.writes, options.seconds))
     asyncio.run(memory(options.services, options.slices))
