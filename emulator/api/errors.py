@@ -203,7 +203,7 @@ class Invalid(ApiError):
         unique = list(dict.fromkeys(errors))
         texts = [str(error) for error in unique]
         shown = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
-        details: JsonObject = {"name": name, **({"group": group} if group else {}), "kind": kind}
+        details: JsonObject = {"name": name, **({"group": group} if group else {}), **({"kind": kind} if kind else {})}
         details["causes"] = [{"reason": e.reason, "message": e.message, "field": e.field} for e in unique]
         if not name:
             del details["name"]

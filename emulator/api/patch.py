@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from emulator.api.errors import BadRequest, Invalid
+from emulator.api.errors import ApiError, BadRequest, Invalid, RequestEntityTooLarge
 from emulator.api.fields import Field, Message, Table, message_of, table_of
 from emulator.api.kinds import Kind
 from emulator.api.meta import JsonObject
@@ -15,27 +15,72 @@ from emulator.api.meta import JsonObject
 REJECTED = "the server rejected our request due to an error in our request"
 MAX_OPERATIONS = 10_000  # kube-apiserver's limit for a JSON patch
 DIRECTIVE, RETAIN = "$patch", "$retainKeys"
+GO_OBJECT = "map[string]interface {}"
+OPERATION_FIELDS = ("op", "path", "from", "value")
 ORDER, DELETE_PRIMITIVE = "$setElementOrder/", "$deleteFromPrimitiveList/"
 
 
 def json_patch(document: JsonObject, operations: Any) -> JsonObject:
     """RFC 6902. Raises BadRequest for what is no patch, Invalid for one that cannot be applied."""
-    if not isinstance(operations, list):
-        kind = "object" if isinstance(operations, dict) else "value"
-        raise BadRequest(
-            f"error decoding patch: json: cannot unmarshal {kind} into Go value of type []handlers.jsonPatchOp"
-        )
-    if len(operations) > MAX_OPERATIONS:
-        raise BadRequest(f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}")
+    asked = check_operations(operations)
+    for operation in asked:
+        _check_operation(operation)
     result: Any = _copy(document)
     try:
-        for operation in operations:
+        for operation in asked:
             result = _operate(result, operation)
     except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
         raise Invalid(REJECTED, details={}) from error
     if not isinstance(result, dict):
         raise Invalid(REJECTED, details={})
     return result
+
+
+def check_operations(operations: Any) -> list[Any]:
+    """The operations of a JSON patch; null is none. Raises BadRequest, RequestEntityTooLarge."""
+    if operations is None:
+        return []
+    if not isinstance(operations, list):
+        raise BadRequest(f"error decoding patch: {_cannot(operations, '[]handlers.jsonPatchOp')}")
+    if len(operations) > MAX_OPERATIONS:
+        text = f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
+        raise RequestEntityTooLarge(f"Request entity too large: {text}")
+    return operations
+
+
+def unknown_in_operations(operations: Any) -> list[str]:
+    """Fields that no operation has, as strict errors."""
+    return [
+        f'unknown field "[{index}].{name}"'
+        for index, operation in enumerate(operations if isinstance(operations, list) else ())
+        for name in (operation if isinstance(operation, dict) else ())
+        if name not in OPERATION_FIELDS
+    ]
+
+
+def _check_operation(operation: Any) -> None:
+    if not isinstance(operation, dict):
+        raise BadRequest(f"error decoding patch: {_cannot(operation, 'handlers.jsonPatchOp')}")
+    for name in ("op", "path", "from"):
+        value = operation.get(name)
+        if value is not None and not isinstance(value, str):
+            field = f"Go struct field jsonPatchOp.{name} of type string"
+            raise BadRequest(f"error decoding patch: json: cannot unmarshal {_json_type(value)} into {field}")
+
+
+def _cannot(value: Any, type: str) -> str:
+    return f"json: cannot unmarshal {_json_type(value)} into Go value of type {type}"
+
+
+def _json_type(value: Any) -> str:
+    """How Go's decoder calls the type of a JSON value."""
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, int | float):
+        return "number"
+    if isinstance(value, str):
+        return "string"
+    return "array" if isinstance(value, list) else "object"
 
 
 def _operate(document: Any, operation: Any) -> Any:
@@ -83,12 +128,14 @@ def _pointer(text: str) -> list[str]:
 def _index(items: list[Any], part: str, *, end: bool) -> int:
     if part == "-" and end:
         return len(items)
-    if not part.isdigit() or (len(part) > 1 and part[0] == "0"):
+    digits = part.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit()):
         raise ValueError(f"{part} is no index")
+    size = len(items) + (1 if end else 0)
     number = int(part)
-    if number > len(items) - (0 if end else 1):
+    if not -size <= number < size:
         raise IndexError(part)
-    return number
+    return number + size if number < 0 else number  # upstream's library counts negative ones from the end
 
 
 def _find(node: Any, path: list[str]) -> Any:
@@ -123,10 +170,10 @@ def _remove(document: Any, path: list[str]) -> Any:
 
 def merge_patch(document: JsonObject, patch: Any) -> JsonObject:
     """RFC 7386. Raises BadRequest when the patch is no object."""
+    if patch is None:
+        raise BadRequest("Invalid JSON Patch")
     if not isinstance(patch, dict):
-        raise BadRequest(
-            "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"
-        )
+        raise BadRequest(f"error decoding patch: {_cannot(patch, GO_OBJECT)}")
     merged: JsonObject = _merge(_copy(document), patch)
     return merged
 
@@ -144,11 +191,14 @@ def _merge(target: Any, patch: Any) -> Any:
 
 
 def strategic_merge_patch(kind: Kind, document: JsonObject, patch: Any) -> JsonObject:
-    """Lists merge by the keys of the field tables; directives as kubectl sends them. Raises BadRequest."""
+    """Lists merge by the keys of the field tables; directives as kubectl sends them.
+
+    Raises BadRequest, and ApiError for what upstream takes for its own mistake.
+    """
+    if patch is None:
+        return document
     if not isinstance(patch, dict):
-        raise BadRequest(
-            "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"
-        )
+        raise BadRequest(_cannot(patch, GO_OBJECT))
     return _Strategic(table_of(kind)).map(_copy(document), patch, message_of(kind))
 
 
@@ -164,7 +214,7 @@ class _Strategic:
         if directive == "delete":
             return {}
         if directive is not None and directive != "merge":
-            raise BadRequest(f"unknown patch type found: {directive}")
+            raise _unknown_directive(patch)
         if RETAIN in patch:
             self._retain(target, patch)
         for key, value in patch.items():
@@ -194,7 +244,7 @@ class _Strategic:
             key for key in patch if key not in (RETAIN, DIRECTIVE) and not key.startswith("$") and key not in kept
         ]
         if missing and any(patch[key] is not None for key in missing):
-            raise BadRequest(f"{RETAIN} directive must contain every key of the patch")
+            raise BadRequest("invalid patch format of retainKeys")
         for key in list(target):
             if key not in kept:
                 del target[key]
@@ -232,8 +282,10 @@ class _Strategic:
             return self._fresh([item for item in patch if DIRECTIVE not in item], field)
         result = list(target)
         for item in patch:
+            if isinstance(item, dict) and item.get(DIRECTIVE) not in (None, "delete"):
+                raise _unknown_directive(item)
             if not isinstance(item, dict) or key not in item:
-                raise BadRequest(f"map: {_go_map(item)} does not contain declared merge key: {key}")
+                raise _internal(f"map: {_go_map(item)} does not contain declared merge key: {key}")
             at = next(
                 (i for i, held in enumerate(result) if isinstance(held, dict) and held.get(key) == item[key]), None
             )
@@ -243,8 +295,19 @@ class _Strategic:
                 result.append(self.map({}, item, inner))
             else:
                 result[at] = self.map(result[at], item, inner)
+        _check_order(patch, order, key)
         # A patch that names no order is one: what it names comes first, unless the server had something before that.
         return _ordered(result, target, order or [item for item in patch if DIRECTIVE not in item], key)
+
+
+def _check_order(patch: list[Any], order: Any, key: str) -> None:
+    """What a patch brings stands in the order that comes with it, in that order. Raises ApiError."""
+    if not isinstance(order, list):
+        return
+    wanted = iter([item.get(key) if isinstance(item, dict) else None for item in order])
+    if not all(any(item[key] == other for other in wanted) for item in patch if DIRECTIVE not in item):
+        text = f"The order in patch list:\n{_go_list(patch)}\n doesn't match {ORDER.removesuffix('/')} list:\n"
+        raise _internal(f"{text}{_go_list(order)}\n")
 
 
 def _ordered(merged: list[Any], server: list[Any], order: Any, key: str | None) -> list[Any]:
@@ -254,7 +317,7 @@ def _ordered(merged: list[Any], server: list[Any], order: Any, key: str | None) 
     them on the server.
     """
     if not isinstance(order, list):
-        raise BadRequest("invalid order list")
+        raise BadRequest("invalid patch format of setElementOrder list")
 
     def identity(item: Any) -> Any:
         return item.get(key) if key and isinstance(item, dict) else item
@@ -274,10 +337,24 @@ def _ordered(merged: list[Any], server: list[Any], order: Any, key: str | None) 
     return [*result, *named, *others]
 
 
+def _unknown_directive(patch: JsonObject) -> ApiError:
+    if patch[DIRECTIVE] == "merge":
+        return _internal("merging lists cannot yet be specified in the patch")
+    return _internal(f"unknown patch type: {patch[DIRECTIVE]} in map: {_go_map(patch)}")
+
+
+def _internal(text: str) -> ApiError:
+    return ApiError(text, code=500, reason="")
+
+
 def _go_map(value: Any) -> str:
     if isinstance(value, dict):
         return "map[" + " ".join(f"{key}:{_go_map(value[key])}" for key in sorted(value)) + "]"
     return str(value)
+
+
+def _go_list(items: list[Any]) -> str:
+    return "[" + " ".join(_go_map(item) for item in items) + "]"
 
 
 def _copy(value: Any) -> Any:

@@ -22,6 +22,8 @@ from emulator.api.meta import JsonObject
 
 MAX_DEPTH = 200  # nested levels of a body; real objects stay below 20
 INT_LIMITS = {"int32": 2**31, "int64": 2**63}
+GO_KINDS: dict[type, str] = {str: "string", int: "int64", float: "float64", list: "slice", dict: "map"}
+GO_LITERALS = {"n": "null", "t": "true", "f": "false"}
 GO_TYPES = {"boolean": "bool", "number": "float64", "bytes": "[]uint8", "quantity": "resource.Quantity"}
 
 
@@ -34,8 +36,25 @@ class Decoded:
 
 
 class _Mismatch(Exception):
-    def __init__(self, found: str, message: str, path: str, wanted: str) -> None:
+    """A value of the wrong JSON type: as Go's decoder says it, and as its converter of maps to structs does."""
+
+    def __init__(self, value: Any, message: str, path: str, wanted: str) -> None:
+        scalar = "[" not in wanted and "." not in wanted
+        found = _json_type(value, wanted if scalar else "")
         super().__init__(f"json: cannot unmarshal {found} into Go struct field {message}.{path} of type {wanted}")
+        self.conversion = _conversion_problem(value, wanted, scalar=scalar)
+
+
+def _conversion_problem(value: Any, wanted: str, *, scalar: bool) -> str:
+    kind = "bool" if isinstance(value, bool) else GO_KINDS.get(type(value), "interface")
+    if wanted.startswith("map["):
+        return f"cannot restore map from {kind}"
+    if wanted.startswith("["):
+        return f"cannot restore slice from {kind}"
+    if not scalar:
+        return f"cannot restore struct from: {kind}"
+    numbers = (kind == "int64" and wanted != "bool") or (kind == "float64" and wanted.startswith("int"))
+    return f"cannot convert {kind} to {wanted}" if numbers else f"unrecognized type: {wanted}"
 
 
 def loads(raw: bytes, *, yaml_too: bool = False) -> tuple[Any, list[str]]:
@@ -97,16 +116,27 @@ def _go_problem(text: str, error: Exception) -> str:
         return f"invalid character {char} after {inside}"
     if error.msg.startswith("Extra data"):
         return f"invalid character {char} after top-level value"
+    literal = GO_LITERALS.get(rest[0])
+    if literal is not None:
+        at = next((i for i, wanted in enumerate(literal) if rest[i : i + 1] != wanted), 0)
+        if not rest[at:].strip():
+            return "unexpected end of JSON input"
+        return f"invalid character '{rest[at]}' in literal {literal} (expecting '{literal[at]}')"
     return f"invalid character {char} looking for beginning of value"
 
 
-def decode(kind: Kind, object: JsonObject) -> Decoded:
-    """The typed copy of an object. Raises BadRequest for a value of the wrong JSON type."""
+def decode(kind: Kind, object: JsonObject, *, from_map: bool = False) -> Decoded:
+    """The typed copy of an object. Raises BadRequest for a value of the wrong JSON type.
+
+    from_map: a strategic patch's result, of which upstream speaks in other words: it never was JSON.
+    """
     unknown: list[str] = []
     body = {key: value for key, value in object.items() if key not in ("apiVersion", "kind")}
     try:
         typed = _message(body, message_of(kind), table_of(kind), "", "", unknown, 0)
     except _Mismatch as error:
+        if from_map:
+            raise BadRequest(error.conversion) from error
         raise BadRequest(
             f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {error}'
         ) from error
@@ -131,14 +161,14 @@ def _message(
         where = f"{go_path}.{key}" if go_path else key
         if field.shape == "list":
             if not isinstance(value, list):
-                raise _Mismatch(_json_type(value), message.short, where, "[]" + _go_type(field))
+                raise _Mismatch(value, message.short, where, "[]" + _go_type(field))
             out[key] = [
                 _value(item, field, message, types, where, f"{path}{key}[{index}]", unknown, depth)
                 for index, item in enumerate(value)
             ]
         elif field.shape == "map":
             if not isinstance(value, dict):
-                raise _Mismatch(_json_type(value), message.short, where, "map[string]" + _go_type(field))
+                raise _Mismatch(value, message.short, where, "map[string]" + _go_type(field))
             out[key] = {
                 name: _value(item, field, message, types, where, f"{path}{key}.{name}", unknown, depth)
                 for name, item in value.items()
@@ -155,14 +185,14 @@ def _value(
         if value is None:
             return {}
         if not isinstance(value, dict):
-            raise _Mismatch(_json_type(value), owner.short, go_path, _go_type(field))
+            raise _Mismatch(value, owner.short, go_path, _go_type(field))
         return _message(value, types.messages[field.type], types, go_path, path + ".", unknown, depth + 1)
     if value is None:
         value = _ZERO.get(field.scalar)
     checked = _SCALARS[field.scalar](value)
     if checked is _WRONG:
         wanted = GO_TYPES.get(field.scalar, field.scalar)
-        raise _Mismatch(_json_type(value, wanted), owner.short, go_path, wanted)
+        raise _Mismatch(value, owner.short, go_path, wanted)
     return checked
 
 

@@ -12,6 +12,7 @@ from emulator.api import protobuf, schema
 from emulator.api.errors import ApiError, BadRequest
 from emulator.api.kinds import Kind, kind_by_name
 from emulator.api.meta import JsonObject
+from emulator.api.patch import unknown_in_operations
 from emulator.api.yamlbody import load_yaml
 from emulator.apiserver.negotiation import PROTOBUF, YAML
 
@@ -53,7 +54,10 @@ def decode_patch(type: str, raw: bytes) -> tuple[Any, tuple[str, ...]]:
     try:
         patch, duplicates = schema.loads(raw)
     except BadRequest as error:
-        raise BadRequest(f"error decoding patch: {error.message}") from error
+        # Only a strategic patch is decoded by code of its own, which says nothing more.
+        raise BadRequest(("" if type == "strategic" else "error decoding patch: ") + error.message) from error
+    if type == "json":
+        duplicates = [f"json patch {text}" for text in [*duplicates, *unknown_in_operations(patch)]]
     return patch, tuple(duplicates)
 
 

@@ -6,7 +6,7 @@ Source: k8s.io/apimachinery pkg/apis/meta/v1/validation and internalversion/vali
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from emulator.api.errors import (
     BadRequest,
@@ -100,8 +100,16 @@ def list_parameters(query: Query, *, watch: bool) -> ListParameters:
         allow_watch_bookmarks=flag(query, "allowWatchBookmarks"),
         send_initial_events=flag(query, "sendInitialEvents") if "sendInitialEvents" in query else None,
     )
+    if watch and _begins_anywhere(found):
+        found = replace(found, send_initial_events=True, resource_version_match="NotOlderThan")
     _refuse("ListOptions", _watch_errors(found) if watch else _list_errors(found))
     return found
+
+
+def _begins_anywhere(options: ListParameters) -> bool:
+    """A watch that says nothing of where it begins: upstream sends what there is, and a bookmark to who wants them."""
+    asked = options.send_initial_events is not None or options.resource_version_match
+    return not asked and options.resource_version in ("", "0")
 
 
 def _list_errors(options: ListParameters) -> list[FieldError]:

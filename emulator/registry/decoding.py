@@ -38,7 +38,7 @@ def patched(
     """
     document = _apply(kind, from_storage(kind, old), patch, patch_type)
     try:
-        own, unknown = _typed(kind, document)
+        own, unknown = _typed(kind, document, from_map=patch_type == "strategic")
     except BadRequest as error:
         raise _invalid_patch(patch, patch_type, document, error.message.removeprefix(_not_handled(kind))) from None
     problems = [*options.duplicates, *unknown]
@@ -56,8 +56,8 @@ def validation_errors(strategy: Strategy, object: JsonObject) -> list[FieldError
     )
 
 
-def _typed(kind: Kind, object: JsonObject) -> tuple[JsonObject, list[str]]:
-    found = decode(kind, object)
+def _typed(kind: Kind, object: JsonObject, *, from_map: bool = False) -> tuple[JsonObject, list[str]]:
+    found = decode(kind, object, from_map=from_map)
     found.object.setdefault("metadata", {})
     return to_storage(kind, found.object), found.unknown
 

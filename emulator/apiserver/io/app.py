@@ -35,6 +35,7 @@ from emulator.io.tasks import TaskOwner
 from emulator.pki.authority import Credentials
 from emulator.pki.tokens import TokenKey
 from emulator.registry.io.pipeline import Registry
+from emulator.registry.metadata import new_uid
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +163,13 @@ class ApiServer:
         self._servers.clear()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request; never raises but when cancelled."""
+        """Answer one request, under the Audit-Id it came with or one of its own; never raises but when cancelled."""
+        response = await self._answer(request)
+        if not response.prepared:
+            response.headers["Audit-Id"] = request.headers.get("Audit-Id") or new_uid(randrange)
+        return response
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             path = request.rel_url.raw_path
             user = ANYBODY if is_open(path.rstrip("/")) else await self._auth.user(request)

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from aiohttp import web
 
-from emulator.api.errors import ApiError, RequestEntityTooLarge
+from emulator.api.errors import ApiError, BadRequest, RequestEntityTooLarge
 from emulator.api.kinds import (
     BINDING,
     EVICTION,
@@ -229,9 +229,14 @@ class Handlers:
     async def _patch(self, call: Call) -> web.Response:
         type = patch_type(call.request.headers.get("Content-Type", ""))
         target, options = call.target, self._write_options(call, "PatchOptions", apply=type == "apply")
-        patch, duplicates = decode_patch(type, await read_body(call.request))
-        options = replace(options, duplicates=duplicates)
         place = (target.kind, target.name, target.namespace)
+        try:
+            patch, duplicates = decode_patch(type, await read_body(call.request))
+        except BadRequest:
+            if type != "apply":
+                await self._registry.get(*place)  # a patch is read once there is something to patch
+            raise
+        options = replace(options, duplicates=duplicates)
         if is_scale(target.kind, target.subresource):
             written = await self._scaling.patch(*place, patch, type, options=options)
         else:
@@ -254,6 +259,7 @@ class Handlers:
             target.namespace,
             label_selector=parameters.label_selector,
             field_selector=parameters.field_selector,
+            limit=parameters.limit,
             options=options,
         )
         metadata = shapes.list_metadata(listing.resource_version)

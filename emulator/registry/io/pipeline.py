@@ -265,10 +265,12 @@ class Registry:
         *,
         label_selector: str = "",
         field_selector: str = "",
+        limit: int = 0,
         options: DeleteOptions = DEFAULT_DELETE,
     ) -> Listing:
-        """Delete every selected object; answers with them as they were."""
-        listing = await self.list(kind, namespace, label_selector=label_selector, field_selector=field_selector)
+        """Delete the selected objects, the first `limit` of them if there is one; answers with them as they were."""
+        selected = {"label_selector": label_selector, "field_selector": field_selector}
+        listing = await self.list(kind, namespace, limit=limit, **selected)
         for item in listing.items:
             metadata = item["metadata"]
             try:

@@ -75,6 +75,19 @@ def test_every_forbidden_part_of_a_watch_is_told() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("query", "initial"),
+    [
+        ({}, True),
+        ({"resourceVersion": ["0"]}, True),
+        ({"resourceVersion": ["5"]}, None),
+        ({"sendInitialEvents": ["false"], "resourceVersionMatch": ["NotOlderThan"]}, False),
+    ],
+)
+def test_a_watch_from_nowhere_begins_with_what_there_is(query: dict[str, list[str]], initial: bool | None) -> None:
+    assert list_parameters(query, watch=True).send_initial_events is initial
+
+
 def test_choices_are_told_in_upstreams_order() -> None:
     with pytest.raises(Invalid, match='supported values: "Exact", "NotOlderThan", ""'):
         list_parameters({"resourceVersionMatch": ["x"], "resourceVersion": ["1"]}, watch=False)
