@@ -102,6 +102,7 @@ POD = Kind(
         Subresource("log", ("get",)),
         Subresource("portforward", CONNECT_VERBS, "PodPortForwardOptions"),
         Subresource("proxy", PROXY_VERBS, "PodProxyOptions"),
+        Subresource("resize"),
         STATUS,
     ),
 )

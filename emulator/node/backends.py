@@ -10,6 +10,7 @@ from emulator.api.errors import EmulatorError
 from emulator.api.meta import JsonObject, annotations_of
 from emulator.node.probes import ProbeSpec
 
+ANY_ADDRESS = "0.0.0.0"
 BACKEND_ANNOTATION = "kubemu.dev/backend"
 
 
@@ -71,6 +72,8 @@ class DeclaredPort:
     protocol: str
     port: int
     host_port: int = 0
+    host_ip: str = ""
+    """Where the host port is served; "" for the node's own address."""
 
 
 def declared_ports(container: Mapping[str, Any]) -> tuple[DeclaredPort, ...]:
@@ -79,7 +82,13 @@ def declared_ports(container: Mapping[str, Any]) -> tuple[DeclaredPort, ...]:
     for entry in container.get("ports") or ():
         protocol = entry.get("protocol") or "TCP"
         if protocol in ("TCP", "UDP"):
-            port = DeclaredPort(protocol, int(entry["containerPort"]), int(entry.get("hostPort") or 0))
+            host_ip = entry.get("hostIP") or ""
+            port = DeclaredPort(
+                protocol,
+                int(entry["containerPort"]),
+                int(entry.get("hostPort") or 0),
+                "" if host_ip == ANY_ADDRESS else host_ip,
+            )
             ports.setdefault((protocol, port.port), port)
     return tuple(ports.values())
 

@@ -18,7 +18,10 @@ READY_ANNOTATION = "kubemu.dev/ready"
 READY_AFTER_ANNOTATION = "kubemu.dev/ready-after-seconds"
 RUN_SECONDS_ANNOTATION = "kubemu.dev/run-seconds"
 EXIT_CODE_ANNOTATION = "kubemu.dev/exit-code"
+MESSAGE_ANNOTATION = "kubemu.dev/termination-message"
 DEFAULT_RUN_SECONDS = 0.1
+MAX_MESSAGE_CHARS = 4096  # the kubelet's limits of termination messages
+MAX_LOG_LINES, MAX_LOG_BYTES = 80, 2048
 
 OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 Role = Literal["container", "init", "sidecar"]
@@ -143,12 +146,12 @@ def steered_ready(pod: JsonObject, running_seconds: float) -> tuple[bool, float 
     return (True, None) if wait <= 0 else (False, wait)
 
 
-def run_seconds(pod: JsonObject) -> float | None:
+def run_seconds(pod: JsonObject, container: str = "") -> float | None:
     """How long a simulated container runs before it ends by itself; None for ever.
 
     Pods of Jobs end; any other pod only when an annotation says so.
     """
-    annotations = annotations_of(pod)
+    annotations = _for_container(pod, container)
     owners = pod["metadata"].get("ownerReferences") or ()
     of_job = any(owner.get("kind") == "Job" and owner.get("controller") for owner in owners)
     if not of_job and RUN_SECONDS_ANNOTATION not in annotations and EXIT_CODE_ANNOTATION not in annotations:
@@ -156,14 +159,41 @@ def run_seconds(pod: JsonObject) -> float | None:
     return _seconds(annotations.get(RUN_SECONDS_ANNOTATION), DEFAULT_RUN_SECONDS)
 
 
-def exit_code(pod: JsonObject) -> int:
+def exit_code(pod: JsonObject, container: str = "") -> int:
     """The exit code a simulated container ends with."""
-    text = annotations_of(pod).get(EXIT_CODE_ANNOTATION, "0").strip()
+    text = _for_container(pod, container).get(EXIT_CODE_ANNOTATION, "0").strip()
     return int(text) % 256 if text.isdigit() else 0
 
 
-def ended_with(code: int, *, started_at: datetime, finished_at: datetime) -> Terminated:
-    return Terminated(code, "Completed" if code == 0 else "Error", started_at, finished_at)
+def init_run(pod: JsonObject, container: str) -> tuple[float, int]:
+    """For how many seconds a simulated init container runs, and how it ends: at once and well, unless annotations of
+    its own (`kubemu.dev/exit-code.NAME`) say otherwise."""
+    own = {name: value for name, value in annotations_of(pod).items() if name.endswith(f".{container}")}
+    code = own.get(f"{EXIT_CODE_ANNOTATION}.{container}", "0").strip()
+    return _seconds(own.get(f"{RUN_SECONDS_ANNOTATION}.{container}"), 0.0), int(code) % 256 if code.isdigit() else 0
+
+
+def termination_message(pod: JsonObject, container: Mapping[str, Any], code: int, log: Sequence[bytes]) -> str:
+    """What the container says at its end: the annotation's text, or the end of its log where the policy asks for it."""
+    given = _for_container(pod, container["name"]).get(MESSAGE_ANNOTATION, "")
+    if given or not code or container.get("terminationMessagePolicy") != "FallbackToLogsOnError":
+        return given[:MAX_MESSAGE_CHARS]
+    text = b"".join(log[-MAX_LOG_LINES:])[-MAX_LOG_BYTES:]
+    return text.decode("utf-8", "replace")
+
+
+def _for_container(pod: JsonObject, container: str) -> Mapping[str, str]:
+    """The annotations; one that ends in `.NAME` of the container stands before the one for all."""
+    annotations = annotations_of(pod)
+    suffix = f".{container}"
+    if not container or not any(name.endswith(suffix) for name in annotations):
+        return annotations
+    own = {name.removesuffix(suffix): value for name, value in annotations.items() if name.endswith(suffix)}
+    return {**annotations, **own}
+
+
+def ended_with(code: int, *, started_at: datetime, finished_at: datetime, message: str = "") -> Terminated:
+    return Terminated(code, "Completed" if code == 0 else "Error", started_at, finished_at, message)
 
 
 def container_id(pod_uid: str, name: str, restart_count: int) -> str:
@@ -282,7 +312,28 @@ def _container_status(pod: JsonObject, container: Container) -> JsonObject:
         "imageID": "" if waiting_first else _image_id(container.image),
         **({"containerID": identity} if identity else {}),
         "started": container.started,
+        **_granted(pod, container),
     }
+
+
+def _granted(pod: JsonObject, container: Container) -> JsonObject:
+    """The resources and mounts a running container has: what its manifest asks for now."""
+    spec = pod.get("spec") or {}
+    listed = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
+    manifest: Mapping[str, Any] = next((each for each in listed if each.get("name") == container.name), {})
+    mounts = [_mount(each) for each in manifest.get("volumeMounts") or ()]
+    granted: JsonObject = {"volumeMounts": mounts} if mounts else {}
+    if isinstance(container.state, Running):
+        resources = manifest.get("resources") or {}
+        granted["resources"] = {name: resources[name] for name in ("limits", "requests") if resources.get(name)}
+        if resources.get("requests"):
+            granted["allocatedResources"] = resources["requests"]
+    return granted
+
+
+def _mount(mount: Mapping[str, Any]) -> JsonObject:
+    read_only = {"readOnly": True, "recursiveReadOnly": "Disabled"} if mount.get("readOnly") else {}
+    return {"name": mount["name"], "mountPath": mount["mountPath"], **read_only}
 
 
 def _image_id(image: str) -> str:

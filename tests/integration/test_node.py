@@ -518,3 +518,33 @@ async def test_three_hundred_pods_start_and_end_without_a_task_each(world: World
     for number in range(300):
         await world.client.delete(POD, f"web-{number}", "default")
     await world.every(lambda pods: not pods)
+
+
+async def test_an_init_container_that_fails_is_tried_again_or_fails_the_pod(world: World) -> None:
+    init = [{"name": "setup", "image": "i"}]
+    steered = {"kubemu.dev/exit-code.setup": "3", "kubemu.dev/termination-message.setup": "no database"}
+    for policy in ("Always", "Never"):
+        await world.pod(policy.lower(), steered, initContainers=init, restartPolicy=policy)
+
+    def waits(pod: JsonObject) -> bool:
+        (held,) = (pod.get("status") or {}).get("initContainerStatuses") or [{"state": {}}]
+        reason = (held["state"].get("waiting") or {}).get("reason")
+        return bool(reason == "CrashLoopBackOff" and held.get("lastState"))
+
+    tried = (await world.until(waits, "always"))["status"]
+    ended = tried["initContainerStatuses"][0]["lastState"]["terminated"]
+    assert (ended["exitCode"], ended["reason"], ended["message"]) == (3, "Error", "no database")
+    assert tried["phase"] == "Pending"
+    await world.until(lambda pod: bool((pod.get("status") or {}).get("phase") == "Failed"), "never")
+
+
+async def test_an_init_container_that_takes_its_time(world: World) -> None:
+    steered = {"kubemu.dev/run-seconds.setup": "0.2"}
+    await world.pod("slow", steered, initContainers=[{"name": "setup", "image": "i"}])
+
+    def initializes(pod: JsonObject) -> bool:
+        (held,) = (pod.get("status") or {}).get("initContainerStatuses") or [{"state": {}}]
+        return "running" in held["state"]
+
+    assert (await world.until(initializes, "slow"))["status"]["phase"] == "Pending"
+    await world.ready("slow")

@@ -137,6 +137,7 @@ async def test_discovery_names_the_subresources(api: Api) -> None:
     assert verbs["pods/attach"] == ("", "PodAttachOptions", ["create", "get"])
     assert verbs["pods/binding"] == ("", "Binding", ["create"])
     assert verbs["pods/ephemeralcontainers"] == ("", "Pod", ["get", "patch", "update"])
+    assert verbs["pods/resize"] == ("", "Pod", ["get", "patch", "update"])
     assert verbs["pods/eviction"] == ("policy", "Eviction", ["create"])
     assert verbs["pods/exec"] == ("", "PodExecOptions", ["create", "get"])
     assert verbs["pods/log"] == ("", "Pod", ["get"])
@@ -324,6 +325,52 @@ async def test_kubectl_drain(api: Api, version: str) -> None:
         process = await kubectl.start("drain", "node-1", "--force", "--grace-period=0")
         text, _ = await asyncio.wait_for(process.communicate(), 60)
         assert b"node/node-1 drained" in text
+
+
+# -- resize ----------------------------------------------------------------------------------------------------
+
+
+async def test_resources_are_resized_and_nothing_else(api: Api) -> None:
+    resources = {
+        "requests": {"cpu": "100m", "memory": "1Gi", "example.com/gpu": "1"},
+        "limits": {"example.com/gpu": "1"},
+    }
+    spec = {"nodeName": "node-1", "containers": [{"name": "web", "image": "i", "resources": resources}]}
+    status, body = await call(api, "POST", PODS, {"metadata": {"name": "sized"}, "spec": spec})
+    assert status == 201, body
+    path = f"{PODS}/sized/resize"
+    merge = {"headers": {"Content-Type": "application/strategic-merge-patch+json"}}
+
+    async def resize(name: str = "web", **resources: Any) -> tuple[int, Any]:
+        container = {"name": name, "image": "other", "resources": resources}
+        return await call(api, "PATCH", path, {"spec": {"containers": [container]}}, **merge)
+
+    status, body = await resize(requests={"cpu": "200m"})
+    assert status == 200, body
+    (container,) = body["spec"]["containers"]
+    assert (container["image"], container["resources"]["requests"]["cpu"]) == ("i", "200m")
+    assert body["metadata"]["generation"] == 2
+    for name, asked, message in (
+        (
+            "web",
+            {"requests": {"cpu": None}},
+            "spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed",
+        ),
+        (
+            "web",
+            {"limits": {"example.com/gpu": "2"}, "requests": {"example.com/gpu": "2"}},
+            "spec: Forbidden: only cpu and memory resources are mutable",
+        ),
+        (
+            "web",
+            {"limits": {"cpu": "200m", "memory": "1Gi"}},
+            'spec: Invalid value: "Guaranteed": Pod QOS Class may not change as a result of resizing',
+        ),
+        ("new", {}, "spec.containers: Forbidden: containers may not be renamed or reordered on resize"),
+    ):
+        status, body = await resize(name, **asked)
+        assert status == 422
+        assert message in body["message"]
 
 
 # -- ephemeral containers --------------------------------------------------------------------------------------

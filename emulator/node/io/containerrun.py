@@ -141,13 +141,13 @@ class ContainerRun:
             if (run := self.probes.get(type)) is not None:
                 run.stop()
 
-    def end(self, code: int, at: datetime) -> None:
+    def end(self, code: int, at: datetime, message: str = "") -> None:
         """It ended; what it served is closed by the pod."""
         self.stop_probes()
         if self.log is not None:
             self.log.end()
         if isinstance(self.state, Running):
-            self.state = ended_with(code, started_at=self.state.started_at, finished_at=at)
+            self.state = ended_with(code, started_at=self.state.started_at, finished_at=at, message=message)
         self.ends_at = None
 
     def plan_restart(self, now: float) -> float:

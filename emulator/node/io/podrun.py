@@ -157,15 +157,25 @@ class PodRun:
             await self._finish()
 
     async def _advance_init(self, container: ContainerRun) -> bool:
-        """Simulated init containers succeed at once."""
-        if isinstance(container.state, Terminated):
-            return container.state.exit_code == 0
-        if not self._prepare(container):
-            return False
-        container.begin(self.world.at(), self.world.now(), 0.0)
-        self.told.started(container)
-        container.end(0, self.world.at())
-        return True
+        """Whether the init container is through; simulated ones succeed at once, or as their own annotations say."""
+        run_seconds, code = lifecycle.init_run(self.pod, container.name)
+        while True:
+            now = self.world.now()
+            if isinstance(container.state, Terminated) and container.restart_at is None:
+                if container.state.exit_code == 0:
+                    return True
+                if lifecycle.restart_policy_of(self.pod) == "Never":
+                    await self._finish()
+                    return False
+                self._wait_for_restart(container)
+            if not container.running:
+                if (container.restart_at is not None and container.restart_at > now) or not self._prepare(container):
+                    return False
+                container.begin(self.world.at(), now, run_seconds)
+                self.told.started(container)
+            if container.ends_at is not None and container.ends_at > now:
+                return False
+            await self._end(container, code)
 
     async def _advance_long(self, container: ContainerRun) -> None:
         now = self.world.now()
@@ -181,7 +191,7 @@ class PodRun:
                 )
                 await self._end(container, 137)
             elif container.ends_at is not None and container.ends_at <= now:
-                await self._end(container, lifecycle.exit_code(self.pod))
+                await self._end(container, lifecycle.exit_code(self.pod, container.name))
         if isinstance(container.state, Terminated) and container.restart_at is None:
             if not is_restarted(lifecycle.restart_policy_of(self.pod), container.state.exit_code) and (
                 container.role == "container"
@@ -192,7 +202,9 @@ class PodRun:
             await self._start(container)
 
     async def _end(self, container: ContainerRun, code: int) -> None:
-        container.end(code, self.world.at())
+        said = [line.text for line in container.log.after(0)[0]] if container.log is not None else []
+        message = lifecycle.termination_message(self.pod, container.manifest, code, said)
+        container.end(code, self.world.at(), message)
         if container.backend is not None:
             await container.backend.abort()
 
@@ -248,7 +260,9 @@ class PodRun:
         if not self._prepare(container):
             return
         target = target_of(self.pod, container.name)
-        container.begin(self.world.at(), self.world.now(), None if target else lifecycle.run_seconds(self.pod))
+        container.begin(
+            self.world.at(), self.world.now(), None if target else lifecycle.run_seconds(self.pod, container.name)
+        )
         await self._open_backend(container, target)
         self.told.started(container)
         self._begin_probes(container, target)
@@ -301,7 +315,7 @@ class PodRun:
         for port in declared_ports(container.manifest):
             yield Listen(port.protocol, self.address, port.port, port.port)
             if port.host_port and self.own_address:
-                yield Listen(port.protocol, self.place.address, port.host_port, port.port)
+                yield Listen(port.protocol, port.host_ip or self.place.address, port.host_port, port.port)
 
     # -- status ----------------------------------------------------------------------------------------------------
 

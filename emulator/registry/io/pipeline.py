@@ -465,7 +465,7 @@ class Registry:
             object["metadata"]["managedFields"] = entries
         separate_status(kind, object, old, subresource)
         strategy.prepare_update(object, old, context)
-        if strategy.has_generation and subresource in ("", "scale", "ephemeralcontainers"):
+        if strategy.has_generation and subresource in ("", "scale", "ephemeralcontainers", "resize"):
             bump_generation(object, old)
         operation = Operation(dry_run=options.dry_run, rng=self._rng)
         try:

@@ -19,6 +19,7 @@ from emulator.api.meta import JsonObject, annotations_of, format_time
 from emulator.registry.kinds import fields, pod_defaults
 from emulator.registry.kinds.pod_containers import image_space_errors
 from emulator.registry.kinds.pod_ephemeral import ephemeral_change_errors, ephemeral_container_errors, keep_all_else
+from emulator.registry.kinds.pod_resize import keep_all_but_resources, resize_errors
 from emulator.registry.kinds.pod_resources import qos_class
 from emulator.registry.kinds.pod_validation import toleration_errors, validate_pod_spec
 from emulator.registry.kinds.pod_warnings import spec_warnings
@@ -91,6 +92,9 @@ def prepare_update(pod: JsonObject, old: JsonObject, context: Context) -> None:
     if context.subresource == "ephemeralcontainers":
         keep_all_else(pod, old)
         return
+    if context.subresource == "resize":
+        keep_all_but_resources(pod, old)
+        return
     pod["status"] = old.get("status", {})
     spec = pod["spec"]
     for name in ("priority", "preemptionPolicy"):  # of admission's making: a client may never have seen them
@@ -143,6 +147,8 @@ def validate_update(pod: JsonObject, old: JsonObject, context: Context) -> list[
         return []
     if context.subresource == "ephemeralcontainers":
         return ephemeral_change_errors("spec.ephemeralContainers", pod, old)
+    if context.subresource == "resize":
+        return resize_errors(pod, old, qos_class(old["spec"]), qos_class(pod["spec"]))
     spec, old_spec = pod["spec"], old["spec"]
     errors: list[FieldError] = []
     for part in ("containers", "initContainers"):
@@ -199,8 +205,6 @@ def _with_allowed_changes_undone(spec: JsonObject, old: JsonObject) -> JsonObjec
     grace = old.get("terminationGracePeriodSeconds")
     if grace is not None and grace < 0 and undone.get("terminationGracePeriodSeconds") == 1:
         names_put_back.append("terminationGracePeriodSeconds")
-    if not old.get("nodeName"):
-        names_put_back.append("nodeName")  # the scheduler binds through an update here, there is no pods/binding yet
     if old.get("schedulingGates"):
         names_put_back += ["nodeSelector", "affinity"]
     for name in names_put_back:

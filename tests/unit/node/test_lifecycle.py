@@ -133,3 +133,55 @@ def test_only_pods_of_jobs_and_annotated_ones_end_by_themselves() -> None:
     assert lifecycle.run_seconds(of_job) == 0.1
     assert lifecycle.run_seconds(pod(annotations={"kubemu.dev/run-seconds": "3"})) == 3.0
     assert lifecycle.exit_code(pod(annotations={"kubemu.dev/exit-code": "7"})) == 7
+
+
+def test_a_container_may_have_annotations_of_its_own() -> None:
+    steered = pod(
+        annotations={"kubemu.dev/exit-code": "1", "kubemu.dev/exit-code.web": "2", "kubemu.dev/run-seconds": "5"}
+    )
+    assert (lifecycle.exit_code(steered, "web"), lifecycle.exit_code(steered, "other")) == (2, 1)
+    assert lifecycle.run_seconds(steered, "web") == 5.0
+    assert lifecycle.init_run(steered, "setup") == (0.0, 0)
+    init = pod(annotations={"kubemu.dev/exit-code.setup": "3", "kubemu.dev/run-seconds.setup": "0.5"})
+    assert lifecycle.init_run(init, "setup") == (0.5, 3)
+
+
+LOG = [b"one\n", b"two\n"]
+SAID = [
+    ("nothing", {}, {}, 1, ""),
+    ("the annotation", {"kubemu.dev/termination-message": "bye"}, {}, 0, "bye"),
+    ("its own", {"kubemu.dev/termination-message": "bye", "kubemu.dev/termination-message.web": "ciao"}, {}, 0, "ciao"),
+    ("the log of a failure", {}, {"terminationMessagePolicy": "FallbackToLogsOnError"}, 1, "one\ntwo\n"),
+    ("no log of a success", {}, {"terminationMessagePolicy": "FallbackToLogsOnError"}, 0, ""),
+    ("a file that nobody wrote", {}, {"terminationMessagePolicy": "File"}, 1, ""),
+]
+
+
+@pytest.mark.parametrize(("annotations", "fields", "code", "said"), [c[1:] for c in SAID], ids=[c[0] for c in SAID])
+def test_termination_messages(annotations: dict[str, str], fields: dict[str, Any], code: int, said: str) -> None:
+    container = {"name": "web", **fields}
+    assert lifecycle.termination_message(pod(annotations=annotations), container, code, LOG) == said
+
+
+def test_the_end_of_a_long_log() -> None:
+    container = {"name": "web", "terminationMessagePolicy": "FallbackToLogsOnError"}
+    many = [f"{number:04}\n".encode() for number in range(1000)]
+    assert lifecycle.termination_message(pod(), container, 1, many).splitlines()[0] == "0920"
+    assert len(lifecycle.termination_message(pod(), container, 1, [b"x" * 5000])) == 2048
+
+
+def test_what_a_running_container_is_granted() -> None:
+    mounts = [{"name": "data", "mountPath": "/data"}, {"name": "keys", "mountPath": "/keys", "readOnly": True}]
+    resources = {"requests": {"cpu": "100m"}, "limits": {"cpu": "1"}}
+    spec = [{"name": "c", "image": "i", "resources": resources, "volumeMounts": mounts}]
+    (status,) = pod_status(pod(containers=spec), observed(one(RUNNING)), at=AT)["containerStatuses"]
+    assert status["resources"] == resources
+    assert status["allocatedResources"] == {"cpu": "100m"}
+    assert status["volumeMounts"][1] == {
+        "name": "keys",
+        "mountPath": "/keys",
+        "readOnly": True,
+        "recursiveReadOnly": "Disabled",
+    }
+    (waiting,) = pod_status(pod(containers=spec), observed(one(Waiting("x"))), at=AT)["containerStatuses"]
+    assert "resources" not in waiting

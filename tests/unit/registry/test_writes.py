@@ -214,10 +214,14 @@ async def test_the_generation_counts_changes_of_the_spec() -> None:
     assert made["metadata"]["generation"] == 1
     labelled = (await registry.update(POD, "p", "default", changed(made, labels={"a": "b"}))).object
     assert labelled["metadata"]["generation"] == 1
-    bound = (
-        await registry.update(POD, "p", "default", changed(labelled, spec={**made["spec"], "nodeName": "n"}))
-    ).object
-    assert bound["metadata"]["generation"] == 2
+    spec = {**made["spec"], "activeDeadlineSeconds": 60}
+    limited = (await registry.update(POD, "p", "default", changed(labelled, spec=spec))).object
+    assert limited["metadata"]["generation"] == 2
+    with pytest.raises(Invalid, match="pod updates may not change fields"):
+        await registry.update(POD, "p", "default", changed(limited, spec={**spec, "nodeName": "n"}))
+    bound = changed(limited, spec={**limited["spec"], "nodeName": "n"})
+    bound = (await registry.update(POD, "p", "default", bound, subresource="binding")).object
+    assert (bound["spec"]["nodeName"], bound["metadata"]["generation"]) == ("n", 2)
     sent = changed(bound, status={**bound["status"], "phase": "Running"})
     running = (await registry.update(POD, "p", "default", sent, subresource="status")).object
     assert running["metadata"]["generation"] == 2
