@@ -1,0 +1,330 @@
+"""The words of ingress: a request as it came, a compiled location, and what is decided. No rule stands here.
+
+Everything is frozen and compared by value. Times are seconds, sizes bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+from typing import Literal
+
+from emulator.api.meta import ObjectKey
+
+Network = IPv4Network | IPv6Network
+LocationKind = Literal["exact", "prefix", "regex"]
+BackendProtocol = Literal["HTTP", "HTTPS", "AUTO_HTTP", "GRPC", "GRPCS", "FCGI"]
+Header = tuple[str, str]
+
+DEFAULT_SERVER = "_"  # the server that takes every host nobody else has
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as the client sent it.
+
+    host: of the Host header, without its port; port: where the client connected to. path: raw, before `?`, as it stood in
+    the request line; query: after `?`, "" for none. headers: names in lower case. client: the peer's address.
+    https_port: where https is served to clients that came in by `port`; redirects name it unless it is 443.
+    """
+
+    method: str
+    scheme: Literal["http", "https"]
+    host: str
+    port: int
+    path: str
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    client: str = "127.0.0.1"
+    https_port: int = 443
+
+
+@dataclass(frozen=True, slots=True)
+class BackendRef:
+    """A port of a Service, by number or name."""
+
+    namespace: str
+    service: str
+    port: int | str
+
+    @property
+    def key(self) -> ObjectKey:
+        return ObjectKey(self.namespace, self.service)
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.service}:{self.port}"
+
+
+# -- settings of one Ingress: its annotations, checked ---------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Cors:
+    """allow_origins: as written, `*` or origins whose host may begin with `*.`."""
+
+    allow_origins: tuple[str, ...] = ("*",)
+    allow_methods: str = "GET, PUT, POST, DELETE, PATCH, OPTIONS"
+    allow_headers: str = (
+        "DNT,Keep-Alive,User-Agent,X-Requested-With,If-Modified-Since,Cache-Control,Content-Type,Range,Authorization"
+    )
+    expose_headers: str = ""
+    allow_credentials: bool = True
+    max_age_seconds: int = 1728000
+
+
+@dataclass(frozen=True, slots=True)
+class BasicAuth:
+    """users: name -> hash as it stands in an htpasswd file."""
+
+    realm: str
+    users: Mapping[str, str]
+    secret: ObjectKey
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalAuth:
+    """A request to `url` decides: 2xx passes, 401 goes to `signin` if there is one, anything else is passed on."""
+
+    url: str
+    method: str = ""
+    signin: str = ""
+    signin_redirect_param: str = "rd"
+    response_headers: tuple[str, ...] = ()
+    request_redirect: str = ""
+    always_set_cookie: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Per client address; 0 is no limit. burst is the number of requests, not a factor."""
+
+    connections: int = 0
+    per_second: int = 0
+    per_minute: int = 0
+    burst_multiplier: int = 5
+    allow: tuple[Network, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CookieAffinity:
+    """A cookie that names an endpoint."""
+
+    name: str = "INGRESSCOOKIE"
+    path: str = ""
+    domain: str = ""
+    expires_seconds: int | None = None
+    max_age_seconds: int | None = None
+    same_site: str = ""
+    conditional_same_site_none: bool = False
+    secure: bool | None = None
+    change_on_failure: bool = False
+    mode: Literal["balanced", "persistent"] = "balanced"
+    canary_behavior: Literal["sticky", "legacy"] = "sticky"
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """Who goes to a canary: by header, then by cookie, then by weight."""
+
+    header: str = ""
+    header_value: str = ""
+    header_pattern: re.Pattern[str] | None = None
+    cookie: str = ""
+    weight: int = 0
+    weight_total: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every annotation of one Ingress that is honoured, checked and with its default.
+
+    denied: why every request is answered 503 (a missing auth secret, say); "" if it is not.
+    body_size_bytes 0: no limit. next_upstream: the words of proxy_next_upstream.
+    """
+
+    rewrite_target: str = ""
+    use_regex: bool = False
+    app_root: str = ""
+    x_forwarded_prefix: str = ""
+    ssl_redirect: bool = True
+    force_ssl_redirect: bool = False
+    preserve_trailing_slash: bool = False
+    use_port_in_redirects: bool = False
+    permanent_redirect: str = ""
+    permanent_redirect_code: int = 301
+    temporal_redirect: str = ""
+    temporal_redirect_code: int = 302
+    relative_redirects: bool = False
+    from_to_www_redirect: bool = False
+    server_alias: tuple[str, ...] = ()
+    backend_protocol: BackendProtocol = "HTTP"
+    connect_timeout_seconds: float = 5.0
+    read_timeout_seconds: float = 60.0
+    send_timeout_seconds: float = 60.0
+    body_size_bytes: int = 1 << 20
+    buffering: bool = False
+    request_buffering: bool = True
+    next_upstream: tuple[str, ...] = ("error", "timeout")
+    next_upstream_tries: int = 3
+    next_upstream_timeout_seconds: float = 0.0
+    http_version: Literal["1.0", "1.1"] = "1.1"
+    cors: Cors | None = None
+    auth: BasicAuth | None = None
+    external_auth: ExternalAuth | None = None
+    satisfy_any: bool = False
+    limits: Limits | None = None
+    allow: tuple[Network, ...] = ()
+    deny: tuple[Network, ...] = ()
+    affinity: CookieAffinity | None = None
+    canary: Canary | None = None
+    upstream_vhost: str = ""
+    upstream_hash_by: str = ""
+    load_balance: str = "round_robin"
+    service_upstream: bool = False
+    default_backend: str = ""
+    custom_http_errors: tuple[int, ...] = ()
+    connection_header: str = ""
+    custom_headers: tuple[Header, ...] = ()
+    cookie_domain: str = ""
+    cookie_path: str = ""
+    redirect_from: str = ""
+    redirect_to: str = ""
+    mirror_target: str = ""
+    mirror_host: str = ""
+    mirror_request_body: bool = True
+    proxy_ssl_verify: bool = False
+    proxy_ssl_name: str = ""
+    proxy_ssl_server_name: bool = False
+    proxy_ssl_secret: str = ""
+    denied: str = ""
+
+
+# -- what is compiled from Ingresses ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryRoute:
+    """Another backend for some requests of a location."""
+
+    ingress: ObjectKey
+    backend: BackendRef
+    rule: Canary
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One location of one server. `ingress` None: made by the controller itself, not by an Ingress.
+
+    path: as the Ingress has it; match: what is compared, the path with or without its final slash, or the regex.
+    backend None: the controller's own default backend, which answers 404.
+    """
+
+    ingress: ObjectKey | None
+    host: str
+    path: str
+    path_type: str
+    kind: LocationKind
+    match: str
+    backend: BackendRef | None
+    settings: Settings
+    canaries: tuple[CanaryRoute, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """How it is called in explanations and messages."""
+        owner = str(self.ingress) if self.ingress is not None else "controller"
+        host = "*" if self.host == DEFAULT_SERVER else self.host
+        return f"{owner} {host}{self.path} ({self.path_type or 'default backend'})"
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a server shows to clients that ask for `host` (exact or `*.example.com`); `ingress` asked for it.
+
+    certificate and key are PEM; empty when the default certificate stands in, then `missing` says why.
+    """
+
+    host: str
+    ingress: ObjectKey
+    secret: ObjectKey | None
+    certificate: bytes = b""
+    key: bytes = b""
+    missing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something to tell a user about an Ingress, as a Warning Event on it."""
+
+    ingress: ObjectKey
+    reason: str
+    message: str
+
+
+# -- what is decided -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that was considered: a server, a location, a setting."""
+
+    subject: str
+    outcome: Literal["won", "lost", "applied"]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderChanges:
+    """set replaces or adds; drop is taken away first. Names in drop are in lower case."""
+
+    set: tuple[Header, ...] = ()
+    drop: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """Send the request on to an endpoint of `backend`.
+
+    path: percent-encoded, ready for the request line; query: without `?`; vhost: the Host header to send.
+    request_headers: on top of the client's; response_headers: added to whatever the backend answers.
+    With settings.external_auth the caller asks that server first (see `externalauth`).
+    """
+
+    route: Route
+    backend: BackendRef
+    path: str
+    query: str
+    vhost: str
+    request_headers: HeaderChanges
+    response_headers: tuple[Header, ...]
+    settings: Settings
+    is_canary: bool = False
+    trace: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Answer with a Location."""
+
+    status: int
+    location: str
+    route: Route | None = None
+    headers: tuple[Header, ...] = ()
+    trace: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Respond:
+    """Answer without asking a backend. body "": the caller's own page for `status`."""
+
+    status: int
+    reason: str
+    body: str = ""
+    headers: tuple[Header, ...] = ()
+    route: Route | None = None
+    trace: tuple[Step, ...] = ()
+
+
+Decision = Proxy | Redirect | Respond
