@@ -19,6 +19,7 @@ from emulator.api.errors import BadRequest
 from emulator.api.fields import Field, Message, Table, message_of, table_of
 from emulator.api.kinds import Kind
 from emulator.api.meta import JsonObject
+from emulator.api.times import normal_micro_time, normal_time
 
 MAX_DEPTH = 200  # nested levels of a body; real objects stay below 20
 INT_LIMITS = {"int32": 2**31, "int64": 2**63}
@@ -43,6 +44,10 @@ class _Mismatch(Exception):
         found = _json_type(value, wanted if scalar else "")
         super().__init__(f"json: cannot unmarshal {found} into Go struct field {message}.{path} of type {wanted}")
         self.conversion = _conversion_problem(value, wanted, scalar=scalar)
+
+
+class _BadTime(Exception):
+    """A text that is no time, as Go says it."""
 
 
 def _conversion_problem(value: Any, wanted: str, *, scalar: bool) -> str:
@@ -140,6 +145,9 @@ def decode(kind: Kind, object: JsonObject, *, from_map: bool = False) -> Decoded
         raise BadRequest(
             f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {error}'
         ) from error
+    except _BadTime as error:
+        how = "" if from_map else f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: '
+        raise BadRequest(f"{how}{error}") from error
     return Decoded({"apiVersion": kind.api_version, "kind": kind.kind, **typed}, unknown)
 
 
@@ -204,6 +212,20 @@ def _string(value: Any) -> Any:
     return value if isinstance(value, str) else _WRONG
 
 
+def _time(normal: Callable[[str], str]) -> Callable[[Any], Any]:
+    """Clients write times in many ways; they are compared and kept in one."""
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, str):
+            return _WRONG
+        try:
+            return normal(value)
+        except ValueError as error:
+            raise _BadTime(str(error)) from error
+
+    return check
+
+
 def _boolean(value: Any) -> Any:
     return value if isinstance(value, bool) else _WRONG
 
@@ -252,8 +274,8 @@ def _any(value: Any) -> Any:
 
 _SCALARS: dict[str, Callable[[Any], Any]] = {
     "string": _string,
-    "time": _string,
-    "microTime": _string,
+    "time": _time(normal_time),
+    "microTime": _time(normal_micro_time),
     "boolean": _boolean,
     "number": _number,
     "int32": _integer(INT_LIMITS["int32"]),

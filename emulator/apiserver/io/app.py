@@ -159,6 +159,7 @@ class ApiServer:
         if web_server is not None:
             web_server.pre_shutdown()
             await web_server.shutdown(DRAIN_SECONDS)
+            await web_server.cut()
         await self._handlers.proxy.close()
         self._servers.clear()
 

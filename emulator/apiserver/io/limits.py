@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 from http import HTTPStatus
 from typing import Any
@@ -22,6 +23,7 @@ MAX_REQUESTS = 600  # kube-apiserver: 400 reads and 200 writes at a time
 MAX_WATCHES = 10_000
 MAX_CONNECTIONS = 12_000
 RETRY_SECONDS = 1
+GOODBYE_SECONDS = 0.1
 
 
 class Slots:
@@ -79,6 +81,32 @@ class HttpServer(web.Server):
         super().__init__(handler, handler_cancellation=True, **options)  # a client that leaves ends its watch at once
         self.max_connections = max_connections
         self._options = options
+        self._sockets: dict[web.RequestHandler, Any] = {}
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        self._sockets[handler] = transport.get_extra_info("socket")
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        super().connection_lost(handler, exc)
+        self._sockets.pop(handler, None)
+
+    async def cut(self) -> None:
+        """After `shutdown`: clients that keep a connection and do not read never say goodbye over TLS; go without it.
+
+        A transport of TLS that was closed twice cannot be aborted any more; its socket can.
+        """
+        await self._all_gone()
+        for held in self._sockets.values():
+            with contextlib.suppress(OSError), socket.fromfd(held.fileno(), held.family, held.type) as copy:
+                copy.shutdown(socket.SHUT_RDWR)
+        await self._all_gone()
+
+    async def _all_gone(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                while self._sockets:
+                    await asyncio.sleep(GOODBYE_SECONDS / 20)
 
     def __call__(self) -> Any:
         if len(self.connections) >= self.max_connections:
