@@ -17,6 +17,7 @@ from emulator.client.index import Change
 from emulator.controllers import history
 from emulator.controllers.changes import NOTHING, Changes, Controller, Delete, View, Write, own_key
 from emulator.controllers.owned import available_after_seconds, claim, is_finished, owner_keys, soonest, told
+from emulator.controllers.rollout import scaled
 from emulator.controllers.statefulpods import (
     held_claims,
     identified,
@@ -244,7 +245,12 @@ def _end(round: Round, ordinal: int, *, is_first_unhealthy: bool) -> bool:
 
 
 def _roll(round: Round) -> None:
-    """Delete the last pod that is not of the new revision, once all after it are well."""
+    """Delete the last pod that is not of the new revision, once all after it are well; or several, where so many may
+    be unavailable."""
+    most = scaled((round.strategy.get("rollingUpdate") or {}).get("maxUnavailable") or 1, round.replicas, up=False)
+    if most > 1:
+        _roll_several(round, most)
+        return
     for ordinal in reversed(round.ordinals[round.partition :]):
         pod = round.pods.get(ordinal)
         if pod is None:
@@ -254,6 +260,19 @@ def _roll(round: Round) -> None:
             return
         if is_terminating(pod) or not is_available(pod, round.owner, round.at):
             return
+
+
+def _roll_several(round: Round, most: int) -> None:
+    pods = [round.pods.get(ordinal) for ordinal in round.ordinals]
+    unavailable = sum(
+        pod is None or is_terminating(pod) or not is_available(pod, round.owner, round.at) for pod in pods
+    )
+    for pod in reversed(pods[round.partition :]):
+        if unavailable >= most:
+            return
+        if pod is not None and revision_of(pod) != round.update["metadata"]["name"] and not is_terminating(pod):
+            _delete(round, pod)
+            unavailable += 1
 
 
 def _pod_changes(round: Round) -> Changes:

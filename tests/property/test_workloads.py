@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from emulator.api.kinds import DAEMON_SET, DEPLOYMENT, JOB, POD, REPLICA_SET, STATEFUL_SET
 from emulator.api.meta import JsonObject, ObjectKey, annotations_of, condition_of, is_terminating, key_of
-from emulator.controllers import daemonset, deployment, job, replicaset, statefulset
+from emulator.controllers import daemonset, deployment, job, jobsync, replicaset, statefulset
 from emulator.controllers.changes import Controller
 from emulator.controllers.daemonpods import target_node
 from emulator.controllers.jobpods import is_tracked
@@ -198,7 +198,7 @@ def test_a_job_counts_each_pod_once(
             world.apply(ORPHANS.plan(key_of(pod), world, world.at))
         held = world.get(JOB, "web", "default")
         assert held is not None
-        if job.finished(held):
+        if jobsync.finished(held):
             break
         world.kubelet()
         kubelet()

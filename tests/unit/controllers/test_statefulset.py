@@ -156,6 +156,21 @@ def test_rolls_from_the_last_down_to_the_partition(partition: int, expected: str
     assert status(world).get("updatedReplicas", 0) == expected.count("2")
 
 
+@pytest.mark.parametrize(("most", "fewest"), [(1, 3), (2, 2), ("50%", 2), ("10%", 3), (4, 0)])
+def test_several_at_once_where_so_many_may_be_unavailable(most: int | str, fewest: int) -> None:
+    world = settled(World(stateful_set(4)))
+    change(world, updateStrategy={"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": most}})
+    new_image(world)
+    seen = 4
+    for _ in range(20):
+        world.settle(CONTROLLER, KEY)
+        staying = [pod for pod in world.pods() if not pod["metadata"].get("deletionTimestamp")]
+        seen = min(seen, sum(pod["status"]["phase"] == "Running" for pod in staying))
+        world.kubelet()
+    assert images(world) == ["2"] * 4
+    assert seen == fewest
+
+
 def test_below_the_partition_a_lost_pod_comes_back_as_it_was() -> None:
     world = settled(World(stateful_set()))
     change(world, updateStrategy={"type": "RollingUpdate", "rollingUpdate": {"partition": 2}})
