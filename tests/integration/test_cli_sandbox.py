@@ -239,6 +239,15 @@ def test_a_command_in_a_pod(webapp: Running) -> None:
     assert "10.1.0.3\twebapp-1" in webapp.exec("webapp-1", "cat", "/etc/hosts").stdout
 
 
+def test_the_lookup_of_the_course(webapp: Running) -> None:
+    webapp.kubectl("run", "busybox", "--image=busybox", "--command", "--", "sleep", "3600")
+    webapp.kubectl("wait", "--for=condition=Ready", "pod/busybox", "--timeout=10s")
+    told = [line.split() for line in webapp.exec("busybox", "busybox", "nslookup", "webapp").stdout.splitlines()]
+    assert ["Server:", "10.152.183.10"] in told
+    assert ["Name:", "webapp.default.svc.cluster.local"] in told
+    assert ["Address:", "10.152.183.44"] in told
+
+
 def test_logs_tell_of_requests(webapp: Running) -> None:
     webapp.curl("http://webapp:8080/hostname?for=the-log")
     told = [webapp.kubectl("logs", pod) for pod in ("webapp-1", "webapp-2")]

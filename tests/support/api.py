@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 
@@ -165,8 +165,15 @@ class Kubectl:
         )
 
 
+class Configured(Protocol):
+    """What a kubectl can be pointed at: a server of a test, or a whole cluster."""
+
+    @property
+    def kubeconfig(self) -> str: ...
+
+
 @contextmanager
-def kubectl_for(api: Api, path: str) -> Iterator[Kubectl]:
+def kubectl_for(api: Configured, path: str) -> Iterator[Kubectl]:
     """A kubectl for `api` in a temporary home; nothing of the user's own configuration is read."""
     with tempfile.TemporaryDirectory(prefix="kubemu-test-") as folder:
         home = Path(folder)
