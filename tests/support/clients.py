@@ -5,10 +5,12 @@ from __future__ import annotations
 import gc
 import time
 import warnings
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from emulator import Cluster
 
@@ -23,7 +25,13 @@ async def cluster_and_kubeconfig(folder: Path) -> AsyncIterator[tuple[Cluster, s
         path.write_text(cluster.kubeconfig)
         path.chmod(0o600)
         yield cluster, str(path)
-    with warnings.catch_warnings():  # some clients leave their sockets to the collector
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """Some clients leave their sockets to the collector; it comes here, where it blames nobody else."""
+    yield
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
 
