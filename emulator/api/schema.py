@@ -9,11 +9,10 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-
-import yaml
 
 from emulator.api.errors import BadRequest
 from emulator.api.fields import Field, Message, Table, message_of, table_of
@@ -24,6 +23,8 @@ from emulator.api.times import normal_micro_time, normal_time
 MAX_DEPTH = 200  # nested levels of a body; real objects stay below 20
 INT_LIMITS = {"int32": 2**31, "int64": 2**63}
 GO_KINDS: dict[type, str] = {str: "string", int: "int64", float: "float64", list: "slice", dict: "map"}
+_QUANTITY = re.compile(r"^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$")
+_QUANTITY_SUFFIX = re.compile(r"[KMGTPE]i|[numkMGTPE]?|[eE][-+]?[0-9]+")
 GO_LITERALS = {"n": "null", "t": "true", "f": "false"}
 GO_TYPES = {"boolean": "bool", "number": "float64", "bytes": "[]uint8", "quantity": "resource.Quantity"}
 
@@ -36,6 +37,10 @@ class Decoded:
     unknown: list[str]
 
 
+class _Malformed(Exception):
+    """A value of the right JSON type that its own type cannot read, in that type's words."""
+
+
 class _Mismatch(Exception):
     """A value of the wrong JSON type: as Go's decoder says it, and as its converter of maps to structs does."""
 
@@ -44,10 +49,6 @@ class _Mismatch(Exception):
         found = _json_type(value, wanted if scalar else "")
         super().__init__(f"json: cannot unmarshal {found} into Go struct field {message}.{path} of type {wanted}")
         self.conversion = _conversion_problem(value, wanted, scalar=scalar)
-
-
-class _BadTime(Exception):
-    """A text that is no time, as Go says it."""
 
 
 def _conversion_problem(value: Any, wanted: str, *, scalar: bool) -> str:
@@ -62,21 +63,15 @@ def _conversion_problem(value: Any, wanted: str, *, scalar: bool) -> str:
     return f"cannot convert {kind} to {wanted}" if numbers else f"unrecognized type: {wanted}"
 
 
-def loads(raw: bytes, *, yaml_too: bool = False) -> tuple[Any, list[str]]:
-    """The document of a JSON body, or of a YAML one, and its duplicate fields as strict errors. Raises BadRequest."""
+def loads(raw: bytes) -> tuple[Any, list[str]]:
+    """The document of a JSON body, and its duplicate fields as strict errors. Raises BadRequest."""
     text = raw.decode("utf-8", "replace")
     duplicates: list[str] = []
-    if not yaml_too or text.lstrip()[:1] in ("{", "["):
-        try:
-            document = json.loads(text, object_pairs_hook=_Pairs)
-        except (ValueError, RecursionError) as error:
-            raise BadRequest(_go_problem(text, error)) from error
-        return _plain(document, "", duplicates, 0), duplicates
     try:
-        return yaml.safe_load(text), duplicates
-    except (yaml.YAMLError, RecursionError) as error:
-        problem = str(error).splitlines()[0] if str(error) else "unreadable"
-        raise BadRequest(f"error converting YAML to JSON: yaml: {problem}") from error
+        document = json.loads(text, object_pairs_hook=_Pairs)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(_go_problem(text, error)) from error
+    return _plain(document, "", duplicates, 0), duplicates
 
 
 class _Pairs(list[tuple[str, Any]]):
@@ -139,15 +134,12 @@ def decode(kind: Kind, object: JsonObject, *, from_map: bool = False) -> Decoded
     body = {key: value for key, value in object.items() if key not in ("apiVersion", "kind")}
     try:
         typed = _message(body, message_of(kind), table_of(kind), "", "", unknown, 0)
-    except _Mismatch as error:
+    except (_Mismatch, _Malformed) as error:
         if from_map:
-            raise BadRequest(error.conversion) from error
+            raise BadRequest(error.conversion if isinstance(error, _Mismatch) else str(error)) from error
         raise BadRequest(
             f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {error}'
         ) from error
-    except _BadTime as error:
-        how = "" if from_map else f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: '
-        raise BadRequest(f"{how}{error}") from error
     return Decoded({"apiVersion": kind.api_version, "kind": kind.kind, **typed}, unknown)
 
 
@@ -221,7 +213,7 @@ def _time(normal: Callable[[str], str]) -> Callable[[Any], Any]:
         try:
             return normal(value)
         except ValueError as error:
-            raise _BadTime(str(error)) from error
+            raise _Malformed(str(error)) from error
 
     return check
 
@@ -250,9 +242,14 @@ def _int_or_string(value: Any) -> Any:
 
 
 def _quantity(value: Any) -> Any:
-    if isinstance(value, str):
-        return value
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else _WRONG
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return _WRONG
+    match = _QUANTITY.fullmatch(str(value))
+    if match is None or not any(character.isdigit() for character in match[1]):
+        raise _Malformed(f"quantities must match the regular expression '{_QUANTITY.pattern}'")
+    if not _QUANTITY_SUFFIX.fullmatch(match[2]):
+        raise _Malformed("unable to parse quantity's suffix")
+    return str(value)
 
 
 def _bytes(value: Any) -> Any:
@@ -264,7 +261,7 @@ def _bytes(value: Any) -> Any:
         at = next(
             (i for i, c in enumerate(value) if not (c.isascii() and (c.isalnum() or c in "+/="))), len(value) // 4 * 4
         )
-        raise BadRequest(f"illegal base64 data at input byte {at}") from error
+        raise _Malformed(f"illegal base64 data at input byte {at}") from error
     return value
 
 

@@ -122,7 +122,7 @@ def _loads(raw: bytes, wanted: str, type: str) -> tuple[JsonObject, list[str]]:
 def _json_object(raw: bytes, type: str) -> tuple[JsonObject, list[str]]:
     """The object of a JSON or YAML body, and fields that came twice. Raises BadRequest."""
     try:
-        object, duplicates = schema.loads(raw, yaml_too=type == YAML)
+        object, duplicates = load_yaml(raw) if type == YAML else schema.loads(raw)
     except BadRequest as error:
         if error.message.startswith("error converting YAML"):
             raise

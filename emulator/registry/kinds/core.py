@@ -116,6 +116,11 @@ def validate_node(node: JsonObject, context: Context) -> list[FieldError]:
             errors += quantities.resource_errors(f"status.{part}.{name}", name, quantity)
     for index, cidr in enumerate(node["spec"].get("podCIDRs") or ()):
         errors += fields.legacy_cidr(f"spec.podCIDRs[{index}]", cidr)
+    cidrs = node["spec"].get("podCIDRs") or []
+    versions = [network.version for network in map(fields.parse_cidr, cidrs) if network is not None]
+    if len(cidrs) > 1 and sorted(versions) != [4, 6]:
+        text = "may specify no more than one CIDR for each IP family"
+        errors.append(invalid("spec.podCIDRs", cidrs, text))
     return errors
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from emulator.api.errors import BadRequest
-from emulator.api.kinds import CONFIG_MAP, SERVICE, Kind
+from emulator.api.kinds import CONFIG_MAP, NODE, SERVICE, Kind
 from emulator.api.schema import decode, loads
 
 MISMATCHES: list[tuple[Kind, dict[str, Any], str, str]] = [
@@ -71,6 +71,38 @@ def test_values_of_another_type(kind: Kind, object: dict[str, Any], json_words: 
     with pytest.raises(BadRequest) as of_map:
         decode(kind, object, from_map=True)
     assert of_map.value.message == map_words
+
+
+@pytest.mark.parametrize(
+    ("kind", "object", "text"),
+    [
+        (CONFIG_MAP, {"binaryData": {"a": "!!"}}, "illegal base64 data at input byte 0"),
+        (CONFIG_MAP, {"binaryData": {"a": "abcde"}}, "illegal base64 data at input byte 4"),
+        (
+            CONFIG_MAP,
+            {"metadata": {"deletionTimestamp": "soon"}},
+            'parsing time "soon" as "2006-01-02T15:04:05Z07:00": cannot parse "soon" as "2006"',
+        ),
+        (
+            NODE,
+            {"status": {"capacity": {"cpu": "many"}}},
+            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
+        ),
+        (NODE, {"status": {"capacity": {"cpu": "1Kk"}}}, "unable to parse quantity's suffix"),
+    ],
+)
+def test_values_their_own_type_cannot_read(kind: Kind, object: dict[str, Any], text: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        decode(kind, object)
+    assert caught.value.message == f'{kind.kind} in version "v1" cannot be handled as a {kind.kind}: {text}'
+    with pytest.raises(BadRequest) as caught:
+        decode(kind, object, from_map=True)
+    assert caught.value.message == text
+
+
+def test_times_are_written_one_way() -> None:
+    sent = {"metadata": {"creationTimestamp": "2026-01-01T02:00:00.5+02:00"}}
+    assert decode(CONFIG_MAP, sent).object["metadata"] == {"creationTimestamp": "2026-01-01T00:00:00Z"}
 
 
 def test_unknown_fields_are_told_by_path_and_dropped() -> None:
