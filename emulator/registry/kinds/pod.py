@@ -14,9 +14,10 @@ from typing import Any
 
 from emulator.api import names
 from emulator.api.errors import FieldError, forbidden_field, invalid, required
-from emulator.api.kinds import POD
+from emulator.api.kinds import POD, PRIORITY_CLASS, SERVICE_ACCOUNT
 from emulator.api.meta import JsonObject, annotations_of, format_time
 from emulator.registry.kinds import fields, pod_defaults
+from emulator.registry.kinds.pod_admission import SYSTEM_PRIORITIES, admit_pod
 from emulator.registry.kinds.pod_containers import image_space_errors
 from emulator.registry.kinds.pod_ephemeral import ephemeral_change_errors, ephemeral_container_errors, keep_all_else
 from emulator.registry.kinds.pod_resize import keep_all_but_resources, resize_errors
@@ -26,7 +27,6 @@ from emulator.registry.kinds.pod_warnings import spec_warnings
 from emulator.registry.strategy import Context, Strategy
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
-_SYSTEM_PRIORITIES = {"system-cluster-critical": 2000000000, "system-node-critical": 2000001000}
 _TOLERATED_SECONDS = 300  # of a node not ready or unreachable: DefaultTolerationSeconds
 _INTEGER = re.compile(r"0|-[0-9]+|[1-9][0-9]*")
 
@@ -51,7 +51,7 @@ def prepare_create(pod: JsonObject, context: Context) -> None:
     spec["serviceAccount"] = spec["serviceAccountName"]
     _admit_tolerations(spec)
     if spec.get("priority") is None:
-        spec["priority"] = _SYSTEM_PRIORITIES.get(spec.get("priorityClassName", ""), 0)
+        spec["priority"] = SYSTEM_PRIORITIES.get(spec.get("priorityClassName", ""), 0)
     spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
 
 
@@ -335,6 +335,8 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         POD,
         default=default,
+        admission_kinds=(SERVICE_ACCOUNT, PRIORITY_CLASS),
+        admit_create=admit_pod,
         prepare_create=prepare_create,
         prepare_update=prepare_update,
         validate=validate,

@@ -15,6 +15,7 @@ from emulator.registry.kinds import fields
 from emulator.registry.kinds.pod_environment import env_errors, env_from_errors
 from emulator.registry.kinds.pod_probes import handler_errors, probe_errors
 from emulator.registry.kinds.pod_resources import resource_requirement_errors
+from emulator.registry.kinds.pod_security import security_errors
 from emulator.registry.kinds.pod_volumes import relative_path_errors
 
 Container = Mapping[str, Any]
@@ -100,7 +101,7 @@ def common_errors(path: str, container: Container, pod: PodParts) -> list[FieldE
     errors += _mount_errors(f"{path}.volumeMounts", container.get("volumeMounts") or (), pod.volumes)
     errors += fields.one_of(f"{path}.imagePullPolicy", container.get("imagePullPolicy"), PULL_POLICIES)
     errors += resource_requirement_errors(f"{path}.resources", container.get("resources") or {})
-    return errors + _security_errors(f"{path}.securityContext", container.get("securityContext") or {})
+    return errors + security_errors(f"{path}.securityContext", container.get("securityContext") or {})
 
 
 def _running_errors(path: str, container: Container, pod: PodParts) -> list[FieldError]:
@@ -180,16 +181,4 @@ def _mount_errors(path: str, mounts: Sequence[Container], volumes: frozenset[str
                 text = "subPathExpr and subPath are mutually exclusive"
                 errors.append(invalid(f"{at}.subPathExpr", mount["subPathExpr"], text))
             errors += relative_path_errors(f"{path}.subPathExpr", mount["subPathExpr"])
-    return errors
-
-
-def _security_errors(path: str, context: Container) -> list[FieldError]:
-    errors: list[FieldError] = []
-    for name in ("runAsUser", "runAsGroup"):
-        number = context.get(name)
-        if number is not None and not 0 <= number <= 2**31 - 1:
-            errors.append(invalid(f"{path}.{name}", number, fields.in_range(0, 2**31 - 1)))
-    if context.get("allowPrivilegeEscalation") is False and context.get("privileged"):
-        text = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
-        errors.append(invalid(path, dict(context), text))
     return errors

@@ -14,6 +14,7 @@ from emulator.registry.kinds import fields
 from emulator.registry.kinds.pod_affinity import affinity_errors, spread_errors
 from emulator.registry.kinds.pod_containers import PodParts, container_errors, init_container_errors
 from emulator.registry.kinds.pod_resources import resource_requirement_errors
+from emulator.registry.kinds.pod_security import pod_security_errors
 from emulator.registry.kinds.pod_volumes import volume_errors
 
 DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
@@ -58,6 +59,7 @@ def validate_pod_spec(spec: Spec, path: str, *, is_pod: bool) -> list[FieldError
     errors += _chosen(f"{path}.restartPolicy", spec.get("restartPolicy"), RESTART_POLICIES)
     errors += _chosen(f"{path}.dnsPolicy", spec.get("dnsPolicy"), DNS_POLICIES)
     errors += fields.label_map(f"{path}.nodeSelector", spec.get("nodeSelector"))
+    errors += pod_security_errors(f"{path}.securityContext", spec)
     errors += affinity_errors(f"{path}.affinity", spec.get("affinity") or {})
     errors += _dns_config_errors(f"{path}.dnsConfig", spec)
     errors += _gate_errors(path, spec)

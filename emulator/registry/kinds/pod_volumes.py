@@ -68,6 +68,10 @@ def _source_errors(path: str, kind: str, source: Mapping[str, Any]) -> list[Fiel
             return quantities.not_negative_errors(f"{path}.sizeLimit", source["sizeLimit"])
         case "downwardAPI":
             return _mode_errors(path, source) + _paths(path, source)
+        case "nfs":
+            return _named(f"{path}.server", source.get("server")) + _named(f"{path}.path", source.get("path"))
+        case "ephemeral" if not source.get("volumeClaimTemplate"):
+            return [required(f"{path}.volumeClaimTemplate")]
         case "projected":
             return _mode_errors(path, source) + _projection_errors(path, source)
     return []
