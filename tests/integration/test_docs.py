@@ -95,7 +95,7 @@ def test_usage_names_every_verb_and_only_options_there_are() -> None:
     shown: set[str] = set()
     for row in re.findall(r"^\| (`.*?) \|(?: |$)", text, re.MULTILINE):
         for call in re.findall(r"`([^`]+)`", row):
-            words = re.findall(r"--?[a-z][-a-z]*|[a-z]+", call.replace("\\|", " "))
+            words = re.findall(r"(?<![^\s\[|(])--?[a-z][-a-z]*|[a-z]+", call.replace("\\|", " "))
             if words[0] in VERBS:
                 verb = words[0]
                 shown.add(verb)
