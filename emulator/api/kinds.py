@@ -5,7 +5,7 @@ Everything that depends on what is served (discovery, routes, stores, informers)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 NO_COLLECTION_DELETE = ("create", "delete", "get", "list", "patch", "update", "watch")
@@ -39,6 +39,16 @@ class Kind:
     storage: Kind | None = None
     """The kind its objects are stored as, where this is only another shape of them; None: as itself."""
 
+    resource: str = field(init=False, repr=False, compare=False)
+    """`services` or `endpointslices.discovery.k8s.io`: how errors and the store name what is stored."""
+
+    def __post_init__(self) -> None:
+        kind = self.storage or self
+        object.__setattr__(self, "resource", f"{kind.plural}.{kind.group}" if kind.group else kind.plural)
+
+    def __hash__(self) -> int:
+        return hash((self.group, self.version, self.kind))
+
     @property
     def stored(self) -> Kind:
         return self.storage or self
@@ -50,12 +60,6 @@ class Kind:
     @property
     def singular(self) -> str:
         return self.singular_name or self.kind.lower()
-
-    @property
-    def resource(self) -> str:
-        """`services` or `endpointslices.discovery.k8s.io`: how errors and the store name what is stored."""
-        kind = self.stored
-        return f"{kind.plural}.{kind.group}" if kind.group else kind.plural
 
     def subresource(self, name: str) -> Subresource | None:
         return next((sub for sub in self.subresources if sub.name == name), None)

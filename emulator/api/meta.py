@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 JsonObject = dict[str, Any]
@@ -57,6 +58,7 @@ def format_micro_time(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+@lru_cache(maxsize=8192)
 def parse_time(text: str) -> datetime:
     """The UTC time of an RFC 3339 text. Raises ValueError if it is none."""
     return datetime.fromisoformat(text).astimezone(UTC)

@@ -44,8 +44,9 @@ def may_serve(pod: Mapping[str, Any]) -> bool:
 
 def addresses_of(pod: Mapping[str, Any]) -> list[str]:
     status = pod.get("status") or {}
-    listed = [entry["ip"] for entry in status.get("podIPs") or () if entry.get("ip")]
-    return listed or ([status["podIP"]] if status.get("podIP") else [])
+    listed = status.get("podIPs")
+    found = [entry["ip"] for entry in listed if entry.get("ip")] if listed else []
+    return found or ([status["podIP"]] if status.get("podIP") else [])
 
 
 def address_of(pod: Mapping[str, Any], family: str) -> str | None:

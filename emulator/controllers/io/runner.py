@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 SYNC_SECONDS = 30.0
 LONG_SECONDS = 0.004  # a plan and its writes that take longer are followed by a rest
-REST = 4  # times as long as they took: one key never keeps the loop busy for more than a fifth of the time
+REST = 9  # times as long as they took: one key never keeps the loop busy for more than a tenth of the time
 
 
 class InformerView:
@@ -194,6 +194,7 @@ class _Loop:
         began = clock.now()
         try:
             changes = self.controller.plan(key, self.runner.view, self.runner.now())
+            planned = clock.now() - began
             self._expect(key, await self.runner.writer.apply(changes))
         except Unfinished as stopped:
             self._expect(key, stopped.expected)
@@ -208,7 +209,8 @@ class _Loop:
             log.exception("%s %s failed; again in %.3g s", self.controller.name, key, seconds)
         else:
             self.queue.forget(key)
-            took = (clock.now() - began) / max(changes.count, 1)  # many small writes are no reason to rest
+            took = (clock.now() - began) / max(changes.count, 1)  # many small writes are no reason to rest ...
+            took = max(took, planned)  # ... but a plan that looks at much is
             if took > LONG_SECONDS:
                 self._rests[key] = began + took * (1 + REST)
             if changes.retry_after_seconds is not None:

@@ -211,14 +211,20 @@ def _is_in_own_loopback(address: Address, context: Context) -> bool:
     return plan.services.is_loopback or address in plan.pods
 
 
+_LINK_LOCAL_4, _LINK_LOCAL_6 = IPv4Network("169.254.0.0/16"), IPv6Network("fe80::/10")
+_LINK_LOCAL_MULTICAST = IPv4Network("224.0.0.0/24")
+
+
+@lru_cache(maxsize=4096)
 def _is_link_local_unicast(address: Address) -> bool:
-    return address in (IPv4Network("169.254.0.0/16") if address.version == 4 else IPv6Network("fe80::/10"))
+    return address in (_LINK_LOCAL_4 if address.version == 4 else _LINK_LOCAL_6)
 
 
+@lru_cache(maxsize=4096)
 def _is_link_local_multicast(address: Address) -> bool:
     # Go's IsLinkLocalMulticast: 224.0.0/24, and for IPv6 ff?2::/16 whatever the flags.
     if isinstance(address, IPv4Address):
-        return address in IPv4Network("224.0.0.0/24")
+        return address in _LINK_LOCAL_MULTICAST
     return address.packed[0] == 0xFF and address.packed[1] & 0x0F == 0x02
 
 
