@@ -12,6 +12,11 @@ def now() -> float:
     return time.monotonic()
 
 
+def cpu() -> float:
+    """Seconds that this thread has computed: what others on the machine do does not count."""
+    return time.thread_time()
+
+
 def utc_now() -> datetime:
     return datetime.now(UTC)
 

@@ -548,3 +548,21 @@ async def test_an_init_container_that_takes_its_time(world: World) -> None:
 
     assert (await world.until(initializes, "slow"))["status"]["phase"] == "Pending"
     await world.ready("slow")
+
+
+async def test_a_connection_made_before_the_end_may_still_ask(world: World) -> None:
+    await world.pod("asked")
+    address = await world.ready("asked")
+    reader, writer = await asyncio.open_connection(address, PORT)
+    try:
+        await world.client.delete(POD, "asked", "default")
+        await asyncio.sleep(0.2)  # the port is closed by now
+        writer.write(b"GET /hostname HTTP/1.1\r\nHost: asked\r\n\r\n")
+        async with asyncio.timeout(5):
+            answer = await reader.read()
+    finally:
+        writer.close()
+        await writer.wait_closed()
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close" in answer.lower()
+    await world.gone("asked")

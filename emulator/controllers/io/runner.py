@@ -46,8 +46,10 @@ from emulator.io.workqueue import WorkQueue
 log = logging.getLogger(__name__)
 
 SYNC_SECONDS = 30.0
-LONG_SECONDS = 0.004  # a plan and its writes that take longer are followed by a rest
-REST = 9  # times as long as they took: one key never keeps the loop busy for more than a tenth of the time
+LONG_SECONDS = (
+    0.002  # of CPU: a plan that looks at so much is followed by a rest; one that was only kept waiting is not
+)
+REST = 20  # times as long as it took: with the writes that follow, a tenth of the loop's time for one key
 
 
 class InformerView:
@@ -191,10 +193,10 @@ class _Loop:
         """Plan and apply; conflicts and refusals are tried again, later each time."""
         if not self._sees_own_writes(key):
             return
-        began = clock.now()
+        began = clock.cpu()
         try:
             changes = self.controller.plan(key, self.runner.view, self.runner.now())
-            planned = clock.now() - began
+            planned = clock.cpu() - began
             self._expect(key, await self.runner.writer.apply(changes))
         except Unfinished as stopped:
             self._expect(key, stopped.expected)
@@ -209,10 +211,8 @@ class _Loop:
             log.exception("%s %s failed; again in %.3g s", self.controller.name, key, seconds)
         else:
             self.queue.forget(key)
-            took = (clock.now() - began) / max(changes.count, 1)  # many small writes are no reason to rest ...
-            took = max(took, planned)  # ... but a plan that looks at much is
-            if took > LONG_SECONDS:
-                self._rests[key] = began + took * (1 + REST)
+            if planned > LONG_SECONDS:
+                self._rests[key] = clock.now() + planned * REST
             if changes.retry_after_seconds is not None:
                 self.queue.add_after(key, changes.retry_after_seconds)
 

@@ -17,6 +17,7 @@ from emulator.node.io.backend import BindFailure, Listen, close_server, sockets_
 
 SNIFF_SECONDS = 1.0  # how long bytes that could become a request line are held back from the echo
 MAX_PIPELINED = 64
+NEW_SECONDS = 1.0  # on shutdown, a connection that has asked nothing yet may have its request on its way
 RAW_IDLE_SECONDS = 0.1  # a raw connection without traffic for so long is cut on shutdown like an idle HTTP one
 
 
@@ -149,8 +150,8 @@ class EchoConnection(asyncio.Protocol):
         peer = self._transport.get_extra_info("peername") or ("", 0)  # none when the client is gone already
         self._client = f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
         self._backend.opened(self)
-        if self._backend.stopping:
-            self._transport.close()
+        if self._backend.stopping:  # it was made before the port closed
+            self.end_when_idle()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_timers()
@@ -191,7 +192,15 @@ class EchoConnection(asyncio.Protocol):
         if self._raw:
             if self._timer is None:
                 self._end_raw_when_idle()
-        elif not self._answering and not self._queue and (self._parser is None or self._parser.idle):
+        elif self._parser is None:
+            if self._timer is None:
+                self._timer = self._loop.call_later(NEW_SECONDS, self._end_unasked)
+        elif not self._answering and not self._queue and self._parser.idle:
+            self._transport.close()
+
+    def _end_unasked(self) -> None:
+        self._timer = None
+        if self._transport is not None and self._parser is None and not self._raw:
             self._transport.close()
 
     def cut(self) -> None:
@@ -210,23 +219,29 @@ class EchoConnection(asyncio.Protocol):
     def _decide(self, start: bytes) -> None:
         kind = sniff(start)
         if kind == "unknown":
-            self._start = start
-            if self._timer is None:
+            if not self._start:
+                self._cancel_timers()
                 self._timer = self._loop.call_later(SNIFF_SECONDS, self._echo_start)
+            self._start = start
             return
         self._start = b""
         self._cancel_timers()
         if kind == "raw":
-            self._raw = True
-            self._write(start)
+            self._go_raw(start)
         else:
             self._parser = RequestParser()
             self._parse(start)
 
     def _echo_start(self) -> None:
-        start, self._start, self._raw = self._start, b"", True
+        start, self._start = self._start, b""
         self._cancel_timers()
+        self._go_raw(start)
+
+    def _go_raw(self, start: bytes) -> None:
+        self._raw = True
         self._write(start)
+        if self._backend.stopping:
+            self._end_raw_when_idle()
 
     def _parse(self, data: bytes) -> None:
         assert self._parser is not None
