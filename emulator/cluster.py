@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -26,6 +27,7 @@ from emulator.config.presets import node_address
 from emulator.config.settings import API_PORT_IN_CLUSTER, ClusterConfig
 from emulator.controllers.io.runner import ControllerRunner
 from emulator.dns.io.server import DnsServer, Listen
+from emulator.dns.lookup import Absent, Elsewhere, lookup
 from emulator.io.clock import utc_now
 from emulator.io.hostnet import HostNetwork
 from emulator.io.network import Network
@@ -39,12 +41,20 @@ from emulator.registry.io.pipeline import Registry
 from emulator.store.io.memory import MemoryStore
 
 if TYPE_CHECKING:
+    import ssl
+
+    import httpx
+    from aiohttp import TCPConnector
+    from requests.adapters import HTTPAdapter
+
+    from emulator.client.io.hostnames import HostNames
     from emulator.io.sandbox import Sandbox
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.01  # how often waiting for readiness looks at the informers' cache
 DNS_POD_NUMBER = 2  # kube-dns' endpoint: the second pod address, which the node agent does not give away
+UNKNOWN_NAME = "Name or service not known"
 SERVED_BY_DNS = {"service.kubernetes.io/service-proxy-name": "kubemu-dns"}
 
 
@@ -61,6 +71,7 @@ class Cluster:
     def __init__(self, config: ClusterConfig | None = None) -> None:
         self.config = config or ClusterConfig(dns_port=0)
         self.failed = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop
         self._stack = AsyncExitStack()
         self._baseline: Baseline | None = None
 
@@ -89,6 +100,7 @@ class Cluster:
 
     async def _start(self) -> None:
         config = self.config
+        self._loop = asyncio.get_running_loop()
         self.host: Network = HostNetwork("host" if config.network == "host" else "loopback")
         self.network, self.sandbox = await self._networks()
         self.registry = Registry(MemoryStore(), config)
@@ -283,13 +295,11 @@ class Cluster:
         }
         try:
             async with asyncio.timeout(timeout_seconds):
-                while waiting:
-                    for entry in [entry for entry in waiting if self._is_ready(*entry)]:
-                        del waiting[entry]
-                    if waiting:
-                        await asyncio.sleep(POLL_SECONDS)
+                # All at the same time: a Service is served anew once a Pod that came after it is ready.
+                while not all(self._is_ready(*entry) for entry in waiting):
+                    await asyncio.sleep(POLL_SECONDS)
         except TimeoutError as error:
-            names = ", ".join(item.manifest.title for item in waiting.values())
+            names = ", ".join(item.manifest.title for entry, item in waiting.items() if not self._is_ready(*entry))
             raise NotReady(f"not ready after {timeout_seconds:g} s: {names}; see `kubemu get events`") from error
 
     def _is_ready(self, resource: str, key: ObjectKey) -> bool:
@@ -323,6 +333,68 @@ class Cluster:
     def env(self, namespace: str = "default") -> dict[str, str]:
         """The Service variables a Pod of `namespace` would get now."""
         return service_variables(namespace, self.informers[SERVICE].index)
+
+    # -- names for programs of this process (loopback and host mode, where the addresses are reached directly) ----
+
+    def names(self, namespace: str = "default") -> HostNames:
+        """Cluster names as a pod of `namespace` finds them, for this process; safe to ask from any thread."""
+        from emulator.client.io.hostnames import HostNames
+
+        return HostNames(self._find, self._loop, namespace)
+
+    def patch_resolver(self, namespace: str = "default") -> AbstractContextManager[None]:
+        """While open, `socket.getaddrinfo` and the event loops of this process know cluster names; others pass through."""
+        from emulator.client.io.hostnames import patched
+
+        return patched(self.names(namespace))
+
+    @contextmanager
+    def patch_env(self, namespace: str = "default") -> Iterator[dict[str, str]]:
+        """While open, os.environ has the Service variables of a pod of `namespace`; what stood there comes back."""
+        from emulator.client.io.hostenv import patched_environment
+
+        with patched_environment(self.env(namespace)) as added:
+            yield added
+
+    def connector(self, namespace: str = "default", **options: Any) -> TCPConnector:
+        """For aiohttp.ClientSession(connector=...): knows cluster names."""
+        from emulator.client.io.resolvers import aiohttp_connector
+
+        return aiohttp_connector(self.names(namespace), **options)
+
+    def httpx_transport(
+        self, namespace: str = "default", *, verify: ssl.SSLContext | bool = True
+    ) -> httpx.AsyncBaseTransport:
+        """For httpx.AsyncClient(transport=...); see `httpx_sync_transport` for httpx.Client in another thread."""
+        from emulator.client.io.resolvers import httpx_async_transport
+
+        return httpx_async_transport(self.names(namespace), verify=verify)
+
+    def httpx_sync_transport(
+        self, namespace: str = "default", *, verify: ssl.SSLContext | bool = True
+    ) -> httpx.BaseTransport:
+        from emulator.client.io.resolvers import httpx_transport
+
+        return httpx_transport(self.names(namespace), verify=verify)
+
+    def requests_adapter(self, namespace: str = "default", **options: Any) -> HTTPAdapter:
+        """For requests.Session.mount("http://", ...), in another thread than the cluster's."""
+        from emulator.client.io.resolvers import requests_adapter
+
+        return requests_adapter(self.names(namespace), **options)
+
+    def _find(self, host: str, namespace: str, six: bool) -> Sequence[str]:
+        from emulator.client.io.hostnames import NotOurs
+
+        domain = self.config.cluster_domain
+        search = (f"{namespace}.svc.{domain}", f"svc.{domain}", domain)
+        found = lookup(host, self.dns.ask_own, search=search, domain=domain, six=six)
+        if isinstance(found, Elsewhere):
+            raise NotOurs(found.name)
+        if isinstance(found, Absent):
+            number = socket.EAI_AGAIN if found.failed else socket.EAI_NONAME
+            raise socket.gaierror(number, "Temporary failure in name resolution" if found.failed else UNKNOWN_NAME)
+        return found.found
 
     async def mark_baseline(self) -> Baseline:
         """Remember the present objects as what `reset` goes back to."""

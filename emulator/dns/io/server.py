@@ -19,7 +19,7 @@ from emulator.api.kinds import ENDPOINT_SLICE, NAMESPACE, POD, SERVICE
 from emulator.client.index import Change
 from emulator.client.io.informer import Informers
 from emulator.config.settings import ClusterConfig
-from emulator.dns import wire
+from emulator.dns import names, wire
 from emulator.dns.config import REVERSE_ZONES, DnsConfig
 from emulator.dns.engine import Engine, Forward, Reply
 from emulator.dns.explain import explain
@@ -151,6 +151,14 @@ class DnsServer:
         outcome = self.engine.handle(packet, (client, 0), self._now(), "tcp")
         if isinstance(outcome, Forward):
             outcome = await self._forwarder.settle(outcome)
+        assert isinstance(outcome, Reply)  # only a broken packet is dropped
+        return wire.parse(outcome.payload)
+
+    def ask_own(self, name: bytes, type_: int) -> Message | str | None:
+        """What the cluster's own zones say, at once; a name elsewhere that a CNAME leads to; None for other questions."""
+        outcome = self.engine.handle(wire.query(name, type_), ("127.0.0.1", 0), self._now(), "tcp")
+        if isinstance(outcome, Forward):
+            return names.to_text(outcome.name).rstrip(".") if outcome.name.lower() != name.lower() else None
         assert isinstance(outcome, Reply)  # only a broken packet is dropped
         return wire.parse(outcome.payload)
 
