@@ -27,6 +27,12 @@ DEPLOYMENT = (
     IMAGES,
     SELECTOR,
 )
+SCALE = (
+    NAME,
+    Column("Desired", "Pods wanted.", type="integer"),
+    Column("Available", "Pods there are.", type="integer"),
+    AGE,
+)
 REPLICA_SET = (
     NAME,
     Column("Desired", "How many Pods are wanted.", type="integer"),
@@ -156,3 +162,8 @@ def disruption_budget_cells(budget: JsonObject, at: datetime) -> list[Any]:
         status.get("disruptionsAllowed") or 0,
         age(budget, at),
     ]
+
+
+def scale_cells(scale: JsonObject, at: datetime) -> list[Any]:
+    spec, status = _parts(scale)
+    return [name_of(scale), spec.get("replicas") or 0, status.get("replicas") or 0, age(scale, at)]

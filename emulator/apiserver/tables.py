@@ -111,6 +111,7 @@ _TABLES: Mapping[str, tuple[tuple[Column, ...], Cells]] = {
         columns_apps.POD_DISRUPTION_BUDGET,
         columns_apps.disruption_budget_cells,
     ),
+    kinds.SCALE_KIND.resource: (columns_apps.SCALE, columns_apps.scale_cells),
     kinds.JOB.resource: (columns_batch.JOB, columns_batch.job_cells),
     kinds.CRON_JOB.resource: (columns_batch.CRON_JOB, columns_batch.cron_job_cells),
     kinds.HORIZONTAL_POD_AUTOSCALER.resource: (columns_batch.AUTOSCALER, columns_batch.autoscaler_cells),

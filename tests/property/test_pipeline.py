@@ -125,8 +125,8 @@ async def check_writes(steps: list[Any]) -> None:
         services = [object for (resource, _), object in after.items() if resource == SERVICE.resource]
         addresses = [address for one in services for address in held(one)[0]]
         ports = [port for one in services for port in held(one)[1]]
-        assert len(set(addresses)) == len(addresses) == len(registry._allocators.addresses)
-        assert len(set(ports)) == len(ports) == len(registry._allocators.ports)
+        assert len(set(addresses)) == len(addresses) == len(registry._commits.allocators.addresses)
+        assert len(set(ports)) == len(ports) == len(registry._commits.allocators.ports)
     assert all(object == as_it_was for object, as_it_was in seen)
 
 

@@ -136,7 +136,8 @@ class Handlers:
 
     def _answer(self, call: Call, object: JsonObject, *, status: int = 200) -> web.Response:
         include = shapes.include_object(text(call.query, "includeObject"))
-        body = shapes.shape_object(call.target.kind, object, call.form, include=include, at=self._clock())
+        kind = SCALE_KIND if is_scale(call.target.kind, call.target.subresource) else call.target.kind
+        body = shapes.shape_object(kind, object, call.form, include=include, at=self._clock())
         return object_response(body, form=call.form, status=status, warnings=call.warnings)
 
     async def _get(self, call: Call) -> web.Response:

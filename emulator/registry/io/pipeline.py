@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from emulator.api.errors import AlreadyExists, ApiError, Conflict, Invalid, NotFound
-from emulator.api.kinds import ENDPOINTS, IP_ADDRESS, NAMESPACE, SERVICE, Kind
+from emulator.api.errors import AlreadyExists, Conflict, NotFound
+from emulator.api.kinds import NAMESPACE, SERVICE, Kind
 from emulator.api.meta import JsonObject
 from emulator.config.settings import ClusterConfig
 from emulator.io.clock import randrange, utc_now
 from emulator.registry import service_allocation
-from emulator.registry.admission import admit_create, admit_delete
-from emulator.registry.allocation import Allocators, Operation
+from emulator.registry.admission import admit_delete
 from emulator.registry.applying import configuration_in_storage, configured
 from emulator.registry.conversion.shapes import (
     from_storage,
@@ -30,26 +29,18 @@ from emulator.registry.conversion.shapes import (
     shown_written,
     stored_selector,
 )
-from emulator.registry.decoding import decoded, patched, validation_errors
-from emulator.registry.deletion import Deletion, goes_with_update, plan_deletion, plan_namespace_deletion
-from emulator.registry.initial import addresses_of, initial_objects, ip_address
+from emulator.registry.decoding import decoded, patched
+from emulator.registry.deletion import plan_deletion, plan_namespace_deletion
+from emulator.registry.initial import initial_objects
+from emulator.registry.io.commits import ATTEMPTS, Commits
 from emulator.registry.io.reader import Reader
 from emulator.registry.jsoncopy import json_copy
-from emulator.registry.managedfields import Entries, updated
 from emulator.registry.metadata import (
-    bump_generation,
     check_version,
     ensure_name,
     ensure_namespace,
-    fill_create,
-    generate_name,
-    is_unchanged,
-    keep_identity,
     key_in,
     refuse_other_uid,
-    refuse_version,
-    separate_status,
-    validate_metadata_update,
 )
 from emulator.registry.options import (
     DEFAULT_DELETE,
@@ -62,13 +53,10 @@ from emulator.registry.options import (
     Written,
 )
 from emulator.registry.strategies import strategy_of
-from emulator.registry.strategy import Context, Strategy
+from emulator.registry.strategy import Strategy
 from emulator.store.history import Superseded, version_of
 from emulator.store.io.store import Store
 
-ATTEMPTS = 6  # a patch is tried again up to five times, as upstream's MaxRetryWhenPatchConflicts
-NAME_ATTEMPTS = 8  # of generated names, as upstream's RetryGenerateName
-OWN_WRITE = WriteOptions(field_manager="kube-apiserver")
 WRITES_PER_TURN = 32  # then others get theirs: a store in memory never waits by itself
 
 
@@ -89,9 +77,8 @@ class Registry:
         self.config = config
         self._store = store
         self._clock = clock
-        self._rng = rng
         self._reader = Reader(store)
-        self._allocators = Allocators(config.addresses.services, config.node_port_range)
+        self._commits = Commits(store, config, clock, rng)
         self._started = False
         self._starting = asyncio.Lock()
         self._writes = 0
@@ -166,7 +153,7 @@ class Registry:
         await self._turn()
         own, warnings = decoded(kind, object, options)
         ensure_namespace(kind, own["metadata"], namespace)
-        return shown_written(kind, await self._create(strategy_of(kind), own, warnings, options, kind))
+        return shown_written(kind, await self._commits.create(strategy_of(kind), own, warnings, options, kind))
 
     async def update(
         self,
@@ -194,7 +181,7 @@ class Registry:
             refuse_other_uid(kind, metadata, old["metadata"]["uid"])
             check_version(metadata.get("resourceVersion") or "", version_of(old), kind=kind, name=name)
             try:
-                written = await self._replace(strategy, key, own, old, subresource, warnings, options, kind)
+                written = await self._commits.replace(strategy, key, own, old, subresource, warnings, options, kind)
             except Superseded:
                 continue
             return shown_written(kind, written)
@@ -229,7 +216,7 @@ class Registry:
             ensure_namespace(kind, metadata, namespace)
             check_version(metadata.get("resourceVersion") or "", version_of(old), kind=kind, name=name)
             try:
-                written = await self._replace(strategy, key, own, old, subresource, warnings, options, kind)
+                written = await self._commits.replace(strategy, key, own, old, subresource, warnings, options, kind)
             except Superseded:
                 continue
             return shown_written(kind, written)
@@ -252,7 +239,7 @@ class Registry:
             if options.dry_run:
                 return Deleted(from_storage(kind, plan.mark or old), plan.remove, strategy.returns_deleted_object)
             try:
-                deleted = await self._carry_out(strategy, key, old, plan)
+                deleted = await self._commits.carry_out(strategy, key, old, plan)
             except Superseded:
                 continue
             return replace(deleted, object=from_storage(kind, deleted.object))
@@ -292,28 +279,12 @@ class Registry:
             return  # another task did while this one waited for the lock
         services, _ = await self._store.values(SERVICE.resource)
         for service in services:
-            self._allocators.hold(*service_allocation.held(service))
+            self._commits.allocators.hold(*service_allocation.held(service))
         for kind, object in initial_objects(self.config):
-            await self._ensure(kind, object)
+            await self._commits.ensure(kind, object)
         for service in services:
-            await self._show_addresses(None, service)
+            await self._commits.show_addresses(None, service)
         self._started = True
-
-    async def _ensure(self, kind: Kind, object: JsonObject) -> None:
-        """Make an object of the server's own; one that is there is left as it is."""
-        if await self._store.get(kind.resource, object["metadata"]["name"]) is None:
-            own, warnings = decoded(kind, object, OWN_WRITE)
-            with suppress(AlreadyExists):
-                await self._create(strategy_of(kind), own, warnings, OWN_WRITE, kind)
-
-    async def _show_addresses(self, before: JsonObject | None, service: JsonObject | None) -> None:
-        """Each address a Service has from the ranges is an IPAddress too, for as long as the Service has it."""
-        had, has = addresses_of(before), addresses_of(service)
-        for address in sorted(had - has):
-            await self._take_away(IP_ADDRESS, address)
-        for address in sorted(has - had):
-            assert service is not None
-            await self._ensure(IP_ADDRESS, ip_address(service, address))
 
     async def _turn(self) -> None:
         """Every so many writes the other tasks get the loop. Before anything is taken, so a cancel leaves nothing."""
@@ -347,80 +318,16 @@ class Registry:
                 check_version(sent, version_of(old), kind=kind, name=name)
             try:
                 if old is not None:
-                    return await self._replace(
+                    return await self._commits.replace(
                         strategy, key, object, old, subresource, warnings, options, shape, entries
                     )
                 if subresource:
                     raise NotFound.of(kind.resource, name)
                 object["metadata"].pop("resourceVersion", None)
-                return await self._create(strategy, object, warnings, options, shape, entries)
+                return await self._commits.create(strategy, object, warnings, options, shape, entries)
             except (Superseded, AlreadyExists):
                 continue
         raise Conflict.of(kind.resource, name)
-
-    async def _create(
-        self,
-        strategy: Strategy,
-        object: JsonObject,
-        warnings: Texts,
-        options: WriteOptions,
-        shape: Kind,
-        entries: Entries | None = None,
-    ) -> Written:
-        """shape: the kind the client speaks of it as; entries: its managedFields if they are known already."""
-        kind, at = strategy.kind, self._clock()
-        context = Context(self.config, at, api_version=shape.api_version)
-        metadata = object["metadata"]
-        generated = bool(metadata.get("generateName")) and not metadata.get("name")
-        sent = metadata.get("managedFields")
-        strategy.default(object, context)
-        fill_create(kind, object, at=at, rng=self._rng, generation=strategy.has_generation)
-        if entries is None:
-            entries = updated(kind, None, object, sent, manager=options.field_manager, at=at)
-        if entries:
-            metadata["managedFields"] = entries
-        if kind.namespaced:
-            admit_create(kind, object, await self._store.get(NAMESPACE.resource, metadata.get("namespace", "")))
-        if strategy.admission_kinds:
-            shown = {
-                other.resource: (await self._store.values(other.resource))[0] for other in strategy.admission_kinds
-            }
-            strategy.admit_create(object, shown, context)
-        strategy.prepare_create(object, context)
-        operation = Operation(dry_run=options.dry_run, rng=self._rng)
-        try:
-            if kind.resource == SERVICE.resource:
-                service_allocation.allocate_create(self._allocators, operation, object)
-            self._validate(strategy, object, None, context)
-            warnings = [*warnings, *strategy.warnings(object, None, context)]
-            stored = await self._insert(kind, object, generated=generated, dry_run=options.dry_run)
-        except ApiError:
-            operation.revert()
-            raise
-        operation.commit()
-        if kind.resource == SERVICE.resource and not options.dry_run:
-            await self._show_addresses(None, stored)
-        return Written(stored, warnings, created=True)
-
-    async def _insert(self, kind: Kind, object: JsonObject, *, generated: bool, dry_run: bool) -> JsonObject:
-        """Commit under its name; a generated name that is taken is made up anew. Raises AlreadyExists."""
-        metadata = object["metadata"]
-        for _ in range(NAME_ATTEMPTS if generated else 1):
-            key = key_in(metadata.get("namespace", ""), metadata["name"])
-            if dry_run:
-                if await self._store.get(kind.resource, key) is None:
-                    return object
-            else:
-                refuse_version(metadata)
-                try:
-                    return (await self._store.commit(kind.resource, key, object, expected="")).object
-                except Superseded:
-                    pass
-            if generated:
-                taken, metadata["name"] = metadata["name"], generate_name(metadata["generateName"], self._rng)
-            else:
-                taken = metadata["name"]
-        raise AlreadyExists.of(kind.resource, taken)
 
     async def _create_on_update(
         self,
@@ -436,101 +343,4 @@ class Registry:
             raise NotFound.of(kind.resource, metadata["name"])
         refuse_other_uid(kind, metadata, "")
         metadata.pop("resourceVersion", None)
-        return await self._create(strategy, object, warnings, options, shape)
-
-    async def _replace(
-        self,
-        strategy: Strategy,
-        key: str,
-        object: JsonObject,
-        old: JsonObject,
-        subresource: str,
-        warnings: Texts,
-        options: WriteOptions,
-        shape: Kind,
-        entries: Entries | None = None,
-    ) -> Written:
-        """Raises Superseded when the object changed after `old` was read. entries: as of `_create`."""
-        kind, at = strategy.kind, self._clock()
-        context = Context(self.config, at, subresource, True, shape.api_version)
-        sent = object["metadata"].get("managedFields")
-        keep_identity(object, old)
-        strategy.default(object, context)
-        if entries is None and subresource == "binding":
-            entries = old["metadata"].get("managedFields")  # upstream's binding owns nothing
-        elif entries is None:
-            manager = options.field_manager
-            entries = updated(kind, old, object, sent, manager=manager, subresource=subresource, at=at)
-        if entries:
-            object["metadata"]["managedFields"] = entries
-        separate_status(kind, object, old, subresource)
-        strategy.prepare_update(object, old, context)
-        if strategy.has_generation and subresource in ("", "scale", "ephemeralcontainers", "resize"):
-            bump_generation(object, old)
-        operation = Operation(dry_run=options.dry_run, rng=self._rng)
-        try:
-            if kind.resource == SERVICE.resource and not subresource:
-                service_allocation.allocate_update(self._allocators, operation, object, old)
-            self._validate(strategy, object, old, context)
-            warnings = [*warnings, *strategy.warnings(object, old, context)]
-            if is_unchanged(object, old):
-                operation.revert()
-                return Written(old, warnings)
-            if options.dry_run:
-                operation.revert()
-                return Written(object, warnings)
-            if goes_with_update(kind, object, old):
-                await self._remove(strategy, key, old)
-                return Written(object, warnings)
-            event = await self._store.commit(kind.resource, key, object, expected=version_of(old))
-        except (ApiError, Superseded):
-            operation.revert()
-            raise
-        if kind.resource == SERVICE.resource and not subresource:
-            await self._show_addresses(old, event.object)  # before anybody else can have what it gave back
-        operation.commit()
-        return Written(event.object, warnings)
-
-    def _validate(self, strategy: Strategy, object: JsonObject, old: JsonObject | None, context: Context) -> None:
-        errors = validation_errors(strategy, object)
-        if old is not None:
-            errors += validate_metadata_update(object["metadata"], old["metadata"])
-        errors += strategy.validate(object, context)
-        if old is not None:
-            errors += strategy.validate_update(object, old, context)
-        if errors:
-            kind = strategy.kind
-            raise Invalid.of(kind.kind, kind.group, object["metadata"].get("name", ""), errors)
-
-    async def _carry_out(self, strategy: Strategy, key: str, old: JsonObject, plan: Deletion) -> Deleted:
-        object = old
-        if plan.mark is not None:
-            event = await self._store.commit(strategy.kind.resource, key, plan.mark, expected=version_of(old))
-            object = event.object
-        if plan.remove:
-            object = await self._remove(strategy, key, object)
-        return Deleted(object, plan.remove, strategy.returns_deleted_object)
-
-    async def _remove(self, strategy: Strategy, key: str, object: JsonObject) -> JsonObject:
-        """The last state of what is gone now. Raises Superseded."""
-        event = await self._store.commit(strategy.kind.resource, key, None, expected=version_of(object))
-        if strategy.kind.resource == SERVICE.resource:
-            await self._show_addresses(object, None)
-            operation = Operation(dry_run=False, rng=self._rng)
-            service_allocation.release(self._allocators, operation, object)
-            operation.commit()
-            # A Service takes its Endpoints with it at once; its EndpointSlices are the garbage collector's.
-            await self._take_away(ENDPOINTS, key)
-        return event.object
-
-    async def _take_away(self, kind: Kind, key: str) -> None:
-        """What goes with another object, if it is there."""
-        for _ in range(ATTEMPTS):
-            held = await self._store.get(kind.resource, key)
-            if held is None:
-                return
-            try:
-                await self._store.commit(kind.resource, key, None, expected=version_of(held))
-                return
-            except Superseded:
-                continue
+        return await self._commits.create(strategy, object, warnings, options, shape)

@@ -12,7 +12,8 @@ from emulator.api.meta import JsonObject
 from emulator.io.clock import utc_now
 from emulator.registry import podwrites
 from emulator.registry.decoding import decoded
-from emulator.registry.io.pipeline import ATTEMPTS, Registry
+from emulator.registry.io.commits import ATTEMPTS
+from emulator.registry.io.pipeline import Registry
 from emulator.registry.options import DeleteOptions, WriteOptions, Written
 
 DONE: JsonObject = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}

@@ -14,7 +14,8 @@ from emulator.api.kinds import SCALE_KIND, Kind
 from emulator.api.meta import JsonObject
 from emulator.registry.applying import scale_configuration
 from emulator.registry.decoding import decoded, patched
-from emulator.registry.io.pipeline import ATTEMPTS, Registry
+from emulator.registry.io.commits import ATTEMPTS
+from emulator.registry.io.pipeline import Registry
 from emulator.registry.metadata import ensure_name, ensure_namespace
 from emulator.registry.options import WriteOptions, Written
 from emulator.registry.scale import scale_of, scaled

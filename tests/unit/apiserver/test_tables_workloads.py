@@ -176,3 +176,9 @@ def test_metrics_of_an_autoscaler(metrics: list[JsonObject], current: list[JsonO
     spec = {"scaleTargetRef": target, "minReplicas": 1, "maxReplicas": 3, "metrics": metrics}
     object = named(spec=spec, status={"currentReplicas": 2, "currentMetrics": current})
     assert cells(kinds.HORIZONTAL_POD_AUTOSCALER, object) == ["x", "Deployment/web", wanted, "1", 3, 2, "60m"]
+
+
+def test_scale() -> None:
+    object = named(spec={"replicas": 3}, status={"replicas": 2})
+    assert cells(kinds.SCALE_KIND, object) == ["x", 3, 2, "60m"]
+    assert [column["name"] for column in columns(kinds.SCALE_KIND)] == ["Name", "Desired", "Available", "Age"]

@@ -52,8 +52,8 @@ async def test_every_change_of_type_by_patch() -> None:
         address = spec.get("clusterIP")
     with pytest.raises(Invalid, match=r"spec.clusterIPs\[0\]: Invalid value: \[\"None\"\]: may not change once set"):
         await registry.patch(SERVICE, "webapp", "default", {"spec": {"clusterIP": "None"}}, "merge")
-    assert len(registry._allocators.addresses) == 1
-    assert len(registry._allocators.ports) == 0
+    assert len(registry._commits.allocators.addresses) == 1
+    assert len(registry._commits.allocators.ports) == 0
     assert (await registry.get(SERVICE, "webapp", "default"))["spec"]["clusterIP"] == address
 
 

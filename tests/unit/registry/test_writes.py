@@ -64,7 +64,7 @@ async def test_a_name_is_made_up_and_made_up_again_when_taken() -> None:
 
 async def test_a_name_without_luck_is_given_up() -> None:
     registry = make_registry()
-    registry._rng = lambda stop: 0
+    registry._commits.rng = lambda stop: 0
     await registry.create(CONFIG_MAP, {"metadata": {"generateName": "cm-"}}, "default")
     with pytest.raises(AlreadyExists, match='configmaps "cm-bbbbb" already exists'):
         await registry.create(CONFIG_MAP, {"metadata": {"generateName": "cm-"}}, "default")
@@ -399,7 +399,7 @@ async def test_a_cancelled_write_leaves_nothing_taken() -> None:
         async with asyncio.timeout(0.05):
             await busy()
     services = (await registry.list(SERVICE)).items
-    assert len(registry._allocators.addresses) == len(services)
+    assert len(registry._commits.allocators.addresses) == len(services)
 
 
 async def test_writers_that_never_wait_still_let_others_run() -> None:
