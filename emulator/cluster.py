@@ -31,6 +31,7 @@ from emulator.dns.lookup import Absent, Elsewhere, lookup
 from emulator.io.clock import utc_now
 from emulator.io.hostnet import HostNetwork
 from emulator.io.network import Network
+from emulator.io.slots import take_slot
 from emulator.io.tasks import running
 from emulator.node.envvars import service_variables
 from emulator.node.io.kubelet import NodeAgent
@@ -99,7 +100,10 @@ class Cluster:
         await self._stack.aclose()
 
     async def _start(self) -> None:
-        config = self.config
+        config, marker = take_slot(self.config)
+        if marker is not None:
+            self.config = config
+            self._stack.callback(marker.close)
         self._loop = asyncio.get_running_loop()
         self.host: Network = HostNetwork("host" if config.network == "host" else "loopback")
         self.network, self.sandbox = await self._networks()

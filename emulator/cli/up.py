@@ -247,7 +247,7 @@ async def _apply(cluster: Any, plan: Plan, manifests: list[Any], teller: Teller)
     """Apply everything given; 1 when something failed. Good ones are applied, bad ones listed."""
     from emulator.cluster import NotReady
 
-    found = [manifest.placed(plan.config.preset, plan.config.addresses) for manifest in manifests]
+    found = [manifest.placed(plan.config.preset, cluster.config.addresses) for manifest in manifests]
     applied = await cluster.apply_manifests([*found, *cluster.parse(plan.services)])
     bad = [item for item in applied if item.problem]
     for item in bad:

@@ -17,6 +17,7 @@ PRESETS = {  # service range, pod range: the defaults of each distribution
     "k3s": ("10.43.0.0/16", "10.42.0.0/16"),
 }
 NODE_RANGE = "10.0.0.0/24"
+SLOTS = 128  # clusters of one machine that do not meet in loopback mode
 LOAD_BALANCER_RANGE = ("10.64.140.43", "10.64.140.254")  # MicroK8s' MetalLB add-on suggests 10.64.140.43-49
 
 
@@ -59,16 +60,40 @@ def node_address(plan: AddressPlan, number: int) -> str:
     return str(plan.nodes[number])
 
 
+def slot_plan(number: int) -> AddressPlan:
+    """The usual ranges of loopback mode for the machine's nth cluster, from 0.
+
+    Later ones differ in the third octet of Services and load balancers and in the second of Pods:
+    127.152.1.0/24, 127.2.0.0/16, 127.64.1.43 and so on.
+    """
+    if number == 0:
+        return address_plan("microk8s", "loopback")
+    pods = number + 1 if number < 63 else number + 2  # 127.64/16 is the load balancers'
+    pods += pods >= 152  # and 127.152/16 the Services'
+    return AddressPlan(
+        services=IPv4Network(f"127.152.{number}.0/24"),
+        pods=IPv4Network(f"127.{pods}.0.0/16"),
+        nodes=IPv4Network("127.0.0.1/32"),
+        load_balancer_first=IPv4Address(f"127.64.{number}.43"),
+        load_balancer_last=IPv4Address(f"127.64.{number}.254"),
+    )
+
+
 def moved_to_plan(address: str, preset: str, plan: AddressPlan) -> str:
     """The address in `plan` of a manifest written for the preset's own ranges; any other comes back unchanged.
 
-    Only loopback mode moves addresses: 10.152.183.44 of a manifest is 127.152.183.44 there.
+    Only loopback mode moves addresses: 10.152.183.44 of a manifest is 127.152.183.44 there, or the 44th address of
+    the range that the machine's next cluster has.
     """
     try:
         given = IPv4Address(address)
     except ValueError:
         return address
-    moved = "127." + address.split(".", 1)[1]
-    if given in IPv4Network(PRESETS[preset][0]) and given not in plan.services and IPv4Address(moved) in plan.services:
-        return moved
+    if not plan.services.is_loopback or given in plan.services:
+        return address
+    written_for = [IPv4Network(PRESETS[preset][0]), address_plan(preset, "loopback").services]
+    for network in written_for:
+        offset = int(given) - int(network[0])
+        if given in network and offset < plan.services.num_addresses:
+            return str(plan.services[offset])
     return address
