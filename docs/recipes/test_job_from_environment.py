@@ -1,0 +1,50 @@
+"""A program that finds its services in the environment, as the kubelet gives it to every pod."""
+
+import asyncio
+import os
+import sys
+
+import pytest
+
+from emulator import Cluster
+
+pytestmark = pytest.mark.asyncio
+
+WEBAPP = """
+apiVersion: v1
+kind: Service
+metadata: {name: webapp}
+spec: {selector: {app: webapp}, ports: [{port: 8080}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: webapp-0, labels: {app: webapp}}
+spec: {containers: [{name: webapp, image: webapp, ports: [{containerPort: 8080}]}]}
+"""
+JOB = """
+import os, urllib.request
+url = "http://{WEBAPP_SERVICE_HOST}:{WEBAPP_SERVICE_PORT}/echo?msg=done".format_map(os.environ)
+print(urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5).read().decode())
+"""
+
+
+async def test_code_of_this_process(cluster: Cluster) -> None:
+    await cluster.apply(WEBAPP, wait=True)
+    with cluster.patch_env():
+        host, port = os.environ["WEBAPP_SERVICE_HOST"], int(os.environ["WEBAPP_SERVICE_PORT"])
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(b"GET /hostname HTTP/1.0\r\n\r\n")
+    assert (await reader.read()).endswith(b"webapp-0")
+    writer.close()
+    await writer.wait_closed()
+    assert "WEBAPP_SERVICE_HOST" not in os.environ
+
+
+async def test_a_job_of_its_own(cluster: Cluster) -> None:
+    await cluster.apply(WEBAPP, wait=True)
+    environment = {**os.environ, **cluster.env()}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", JOB, env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), 20)
+    assert (process.returncode, out.decode().strip()) == (0, "done")

@@ -1,0 +1,88 @@
+"""An operator written with kopf: for each ConfigMap with a label it keeps a Service, and takes it away again."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import kopf
+import pytest
+
+from emulator import ApiError, Cluster
+from emulator.api.kinds import SERVICE
+
+pytestmark = pytest.mark.asyncio
+
+WANTED = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: shop, labels: {make: service}}
+data: {port: "8080"}
+"""
+
+
+def operator_for(cluster: Cluster) -> kopf.OperatorRegistry:
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry)
+    def login(**_: Any) -> kopf.ConnectionInfo:
+        ca = base64.b64encode(cluster.credentials.ca.encode()).decode()
+        return kopf.ConnectionInfo(server=cluster.api_url, ca_data=ca, token=cluster.token)
+
+    @kopf.on.create("configmaps", labels={"make": "service"}, registry=registry)
+    async def make(name: str, namespace: str | None, body: kopf.Body, **_: Any) -> None:
+        spec = {"selector": {"app": name}, "ports": [{"port": int(body["data"]["port"])}]}
+        metadata = {"name": name, "namespace": namespace}
+        await cluster.client.create(
+            SERVICE, {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+        )
+
+    @kopf.on.delete("configmaps", labels={"make": "service"}, registry=registry)
+    async def remove(name: str, namespace: str | None, **_: Any) -> None:
+        await cluster.client.delete(SERVICE, name, namespace or "")
+
+    return registry
+
+
+@asynccontextmanager
+async def running(registry: kopf.OperatorRegistry) -> AsyncIterator[None]:
+    ready, stop = asyncio.Event(), asyncio.Event()
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.process.ultimate_exiting_timeout = None
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        group.create_task(
+            kopf.operator(
+                registry=registry,
+                settings=settings,
+                standalone=True,
+                namespaces=["default"],
+                ready_flag=ready,
+                stop_flag=stop,
+            )
+        )
+        await ready.wait()
+        try:
+            yield
+        finally:
+            stop.set()
+
+
+async def exists(cluster: Cluster, target: str) -> bool:
+    try:
+        await cluster.get(target)
+    except ApiError:
+        return False
+    return True
+
+
+async def test_the_operator_keeps_services(cluster: Cluster) -> None:
+    async with running(operator_for(cluster)), asyncio.timeout(20):
+        await cluster.apply(WANTED)
+        while not await exists(cluster, "service/shop"):
+            await asyncio.sleep(0.02)
+        await cluster.delete(WANTED)
+        while await exists(cluster, "configmap/shop"):  # until the operator has let go of it
+            await asyncio.sleep(0.02)
+        assert not await exists(cluster, "service/shop")

@@ -1,0 +1,63 @@
+"""A Deployment gets a new image while clients keep asking; none of them sees an error."""
+
+import asyncio
+
+import aiohttp
+import pytest
+
+from emulator import Cluster
+from emulator.api.kinds import DEPLOYMENT
+
+pytestmark = pytest.mark.asyncio
+
+WEBAPP = """
+apiVersion: v1
+kind: Service
+metadata: {name: webapp}
+spec: {selector: {app: webapp}, ports: [{port: 8080}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: webapp}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: webapp}}
+  template:
+    metadata: {labels: {app: webapp}}
+    spec: {containers: [{name: webapp, image: "webapp:1", ports: [{containerPort: 8080}]}]}
+"""
+
+
+async def rolled_out(cluster: Cluster, generation: int) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            status = (await cluster.get("deployment/webapp")).get("status") or {}
+            counts = [status.get(name) for name in ("replicas", "updatedReplicas", "availableReplicas")]
+            if status.get("observedGeneration") == generation and counts == [3, 3, 3]:
+                return
+            await asyncio.sleep(0.02)
+
+
+async def test_no_request_is_lost(cluster: Cluster) -> None:
+    await cluster.apply(WEBAPP, wait=True)
+    await rolled_out(cluster, 1)
+    seen: set[str] = set()
+    done = asyncio.Event()
+
+    async def ask(session: aiohttp.ClientSession) -> None:
+        while not done.is_set():
+            async with session.get("http://webapp:8080/hostname") as answer:
+                assert answer.status == 200
+                seen.add(await answer.text())
+            await asyncio.sleep(0.005)
+
+    connector = cluster.connector(force_close=True)
+    async with aiohttp.ClientSession(connector=connector) as session, asyncio.TaskGroup() as group:
+        for _ in range(4):
+            group.create_task(ask(session))
+        image = {"containers": [{"name": "webapp", "image": "webapp:2"}]}
+        patch = {"spec": {"template": {"spec": image}}}
+        await cluster.client.patch(DEPLOYMENT, "webapp", "default", patch=patch, patch_type="strategic")
+        await rolled_out(cluster, 2)
+        done.set()
+    assert len(seen) > 3  # pods of both generations answered
