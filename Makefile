@@ -42,7 +42,7 @@ check: $(STAMP)
 	$(BIN)/python tools/check_purity.py
 	$(BIN)/codespell emulator tests docs configs benchmarks README.md CHANGELOG.md
 
-# CASES=FILE runs any file of recorded cases: DNS, variables or API scenarios.
+# CASES=FILE runs any file of recorded cases: DNS, variables, Ingress routing or API scenarios.
 conformance: $(STAMP)
 	@test -n "$(CASES)" || { echo "make conformance CASES=FILE: name a file of recorded cases"; exit 2; }
 	$(BIN)/python -m tests.conformance.run $(CASES)

@@ -2,9 +2,12 @@
 
 The way in, in `router`:
 
-    build(ingresses, classes, services, *, secret, config_map) -> Router        secret(ObjectKey) -> object or None
+    build(ingresses, classes, *, secret) -> Router      secret(ObjectKey) -> the Secret or None
     Router.decide(request, *, rng, now=0.0, limiter=None) -> Proxy | Redirect | Respond
     Router.certificate(server_name) -> Certificate | None;  Router.problems: tuple[Problem, ...]
+
+`balance.Balancer.choose` then says which endpoint gets a Proxy, `ratelimit.ConnectionLimiter` whether one more may be
+served, `headers` what becomes of headers on the way.
 
 Everything outside io/ is pure: sockets, TLS and clocks are in io/. Words: `model`.
 """

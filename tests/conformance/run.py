@@ -1,7 +1,7 @@
 """Run any file of recorded cases: `python -m tests.conformance.run FILE...`, which `make conformance` calls.
 
 What a file holds says which runner takes it: `scenarios` are API scenarios, `fixture` or `server` DNS cases,
-`cases` with `expect_exact` or `expect_contains` variables.
+`cases` with `expect_exact` or `expect_contains` variables, with `rules` or `ingresses` Ingress routing.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ def runner_of(document: Any) -> str | None:
     cases = document.get("cases")
     if isinstance(cases, list) and any("expect_exact" in case or "expect_contains" in case for case in cases):
         return "tests.conformance.envvars_runner"
+    if isinstance(cases, list) and any("rules" in case or "ingresses" in case for case in cases):
+        return "tests.conformance.ingress_runner"
     return None
 
 
@@ -36,7 +38,7 @@ def main(files: list[str]) -> int:
         document = json.loads(text) if file.endswith(".json") else yaml.safe_load(text)
         module = runner_of(document)
         if module is None:
-            print(f"{file}: neither API scenarios, DNS cases nor variables")
+            print(f"{file}: neither API scenarios, DNS cases, variables nor Ingress cases")
             status = 2
             continue
         status = max(status, subprocess.run([sys.executable, "-m", module, file], check=False).returncode)

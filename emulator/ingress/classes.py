@@ -1,0 +1,54 @@
+"""Which Ingresses are ours, and in which order they are read.
+
+An Ingress without a class is nobody's: the API gives it the default class when it is created.
+Source: ingress-nginx internal/ingress/controller/store (GetIngressClass, sortIngressSlice).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from emulator.api.meta import JsonObject, annotations_of, key_of
+
+CONTROLLER = "k8s.io/ingress-nginx"
+CLASS_ANNOTATION = "kubernetes.io/ingress.class"
+DEFAULT_CLASS_ANNOTATION = "ingressclass.kubernetes.io/is-default-class"
+DEFAULT_CLASS, MICROK8S_CLASS = "nginx", "public"
+
+
+def our_classes(classes: Iterable[JsonObject]) -> frozenset[str]:
+    """The names of the IngressClasses that this controller serves."""
+    return frozenset(entry["metadata"]["name"] for entry in classes if entry["spec"].get("controller") == CONTROLLER)
+
+
+def is_ours(ingress: JsonObject, classes: frozenset[str]) -> bool:
+    """By spec.ingressClassName; if that is not set, by the annotation of older manifests."""
+    named = ingress["spec"].get("ingressClassName")
+    if named is not None:
+        return named in classes
+    annotation = annotations_of(ingress).get(CLASS_ANNOTATION)
+    return annotation is not None and (annotation in ("", DEFAULT_CLASS, MICROK8S_CLASS) or annotation in classes)
+
+
+def oldest_first(ingresses: Iterable[JsonObject]) -> list[JsonObject]:
+    """By age; of those made in the same second the greater name comes first, as upstream has it."""
+    by_name = sorted(ingresses, key=lambda ingress: str(key_of(ingress)), reverse=True)
+    return sorted(by_name, key=lambda ingress: str(ingress["metadata"].get("creationTimestamp") or ""))
+
+
+def ingress_class(name: str, *, is_default: bool = False) -> JsonObject:
+    """An IngressClass of this controller."""
+    metadata: JsonObject = {"name": name}
+    if is_default:
+        metadata["annotations"] = {DEFAULT_CLASS_ANNOTATION: "true"}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "IngressClass",
+        "metadata": metadata,
+        "spec": {"controller": CONTROLLER},
+    }
+
+
+def built_in_classes() -> tuple[JsonObject, ...]:
+    """`nginx`, the default, and `public`, which MicroK8s' add-on has."""
+    return ingress_class(DEFAULT_CLASS, is_default=True), ingress_class(MICROK8S_CLASS)

@@ -1,0 +1,148 @@
+"""How the values of annotations are read. Each reader raises ValueError, saying what is allowed."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from typing import Any
+
+from emulator.ingress.cors import ORIGIN
+from emulator.ingress.model import Network
+from emulator.ingress.regexes import InvalidPattern, compile_header
+
+Reader = Callable[[str], Any]
+
+TRUE, FALSE = ("1", "t", "T", "TRUE", "true", "True"), ("0", "f", "F", "FALSE", "false", "False")
+SIZE = re.compile(r"(\d+)([kKmMgG]?)")
+FACTORS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+ALIAS = re.compile(r"(?:\*\.)?[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?|~\S+")
+NEXT_UPSTREAM = (
+    "error", "timeout", "invalid_header", "http_500", "http_502", "http_503", "http_504", "http_403", "http_404",
+    "http_429", "non_idempotent", "off",
+)  # fmt: skip
+
+
+def boolean(text: str) -> bool:
+    if text not in (*TRUE, *FALSE):
+        raise ValueError('must be "true" or "false"')
+    return text in TRUE
+
+
+def on_off(text: str) -> bool:
+    if text not in ("on", "off"):
+        raise ValueError('must be "on" or "off"')
+    return text == "on"
+
+
+def number(least: int = 0, most: int = 2**31 - 1) -> Reader:
+    def read(text: str) -> int:
+        if not re.fullmatch(r"-?\d{1,18}", text) or not least <= int(text) <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return int(text)
+
+    return read
+
+
+def seconds(text: str) -> float:
+    if not re.fullmatch(r"\d{1,9}", text):
+        raise ValueError('must be a number of seconds without a unit, such as "60"')
+    return float(text)
+
+
+def size(text: str) -> int:
+    """Bytes; 0 is no limit."""
+    match = SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError('must be a size such as "8m", "512k" or "0" for no limit')
+    return int(match[1]) * FACTORS[match[2].lower()]
+
+
+def one_of(*allowed: str) -> Reader:
+    def read(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(f"must be one of {', '.join(allowed)}")
+        return text
+
+    return read
+
+
+def protocol(text: str) -> str:
+    return str(one_of("HTTP", "HTTPS", "AUTO_HTTP", "GRPC", "GRPCS", "FCGI")(text.strip().upper()))
+
+
+def words(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def next_upstream(text: str) -> tuple[str, ...]:
+    found = tuple(text.split())
+    if not found or any(word not in NEXT_UPSTREAM for word in found):
+        raise ValueError(f"must be words of {', '.join(NEXT_UPSTREAM)}")
+    return found
+
+
+def networks(text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(part, strict=False) for part in words(text))
+    except ValueError as error:
+        raise ValueError(f"must be addresses or CIDR ranges separated by commas ({error})") from error
+
+
+def codes(text: str) -> tuple[int, ...]:
+    found = words(text)
+    if not found or any(not re.fullmatch(r"[345]\d\d", code) for code in found):
+        raise ValueError('must be HTTP status codes separated by commas, such as "404,503"')
+    return tuple(int(code) for code in found)
+
+
+def origins(text: str) -> tuple[str, ...]:
+    found = words(text)
+    if not found or any(not ORIGIN.fullmatch(origin) for origin in found):
+        raise ValueError('must be "*" or origins such as "https://app.example.com" separated by commas')
+    return found
+
+
+def aliases(text: str) -> tuple[str, ...]:
+    found = words(text)
+    if any(not ALIAS.fullmatch(alias) for alias in found):
+        raise ValueError("must be host names separated by commas")
+    return tuple(dict.fromkeys(alias.lower() for alias in found))
+
+
+def url(text: str) -> str:
+    if not re.fullmatch(r"\$?\w[\w+.$-]*://[^\s{}]+(?:\{\w+\}[^\s]*)?", text):
+        raise ValueError("must be a URL such as https://example.com/path")
+    return text
+
+
+def path(text: str) -> str:
+    if not text.startswith("/") or re.search(r"\s", text):
+        raise ValueError('must be a path such as "/app"')
+    return text
+
+
+def word(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", text):
+        raise ValueError("may hold only letters, digits, - and _")
+    return text
+
+
+def plain(text: str) -> str:
+    if re.search(r"[\r\n\0]", text):
+        raise ValueError("must be one line")
+    return text
+
+
+def reference(text: str) -> str:
+    """A name, or NAMESPACE/NAME."""
+    if not re.fullmatch(r"[a-z0-9.-]+(?:/[a-z0-9.-]+)?", text):
+        raise ValueError("must be a name, or a namespace and a name separated by a slash")
+    return text
+
+
+def pattern(text: str) -> re.Pattern[str]:
+    try:
+        return compile_header(text)
+    except InvalidPattern as error:
+        raise ValueError(f"is no regular expression: {error}") from error
