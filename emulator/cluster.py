@@ -7,13 +7,13 @@ import logging
 import secrets
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from emulator.api.errors import AlreadyExists, EmulatorError, NotFound
-from emulator.api.kinds import ENDPOINTS, POD, SERVICE, Kind, kind_by_word
+from emulator.api.kinds import ENDPOINTS, INGRESS_CLASS, POD, SERVICE, Kind, kind_by_word
 from emulator.api.meta import JsonObject, ObjectKey, condition_of, key_of
 from emulator.apiserver.io.app import ApiServer
 from emulator.client.io.apply import Applied, apply_all, delete_all
@@ -39,6 +39,7 @@ from emulator.node.io.podstreams import NodeStreams
 from emulator.pki.authority import Credentials, make_credentials
 from emulator.proxy.io.proxy import ServiceProxy
 from emulator.registry.io.pipeline import Registry
+from emulator.routing.ingressclasses import built_in_classes
 from emulator.store.io.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -150,6 +151,7 @@ class Cluster:
         parts.append(self.proxy)
         await self._stack.enter_async_context(running(*parts, failed=self.failed))
         await self._create_dns_objects()
+        await self._create_ingress_classes()
 
     async def _networks(self) -> tuple[Network, Sandbox | None]:
         if self.config.network != "sandbox":
@@ -233,6 +235,14 @@ class Cluster:
             )
         except AlreadyExists:
             pass
+
+    async def _create_ingress_classes(self) -> None:
+        """Where nothing gives addresses (load balancers pending) no class is the default one, as without the add-on."""
+        if not self.config.ingress or not self.config.nodes:
+            return
+        for made in built_in_classes(with_default=self.config.load_balancer == "assign"):
+            with suppress(AlreadyExists):
+                await self.client.create(INGRESS_CLASS, made)
 
     # -- what users ask --------------------------------------------------------------------------------------
 

@@ -97,3 +97,8 @@ def moved_to_plan(address: str, preset: str, plan: AddressPlan) -> str:
         if given in network and offset < plan.services.num_addresses:
             return str(plan.services[offset])
     return address
+
+
+def ingress_address(preset: str, plan: AddressPlan) -> str:
+    """What Ingresses get as their address: MicroK8s' add-on publishes the host's loopback, others a node's address."""
+    return "127.0.0.1" if preset == "microk8s" else node_address(plan, 1)

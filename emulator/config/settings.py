@@ -59,5 +59,6 @@ class ClusterConfig:
     socks_port: int = 10800
     node_port_range: tuple[int, int] = NODE_PORT_RANGE
     isolated: bool = False
+    ingress: bool = True  # the add-on: classes, addresses of Ingresses, the HTTP and HTTPS ports
     insecure_http: bool = False
     dns_ttl_seconds: int = 5  # CoreDNS' default, and MicroK8s'

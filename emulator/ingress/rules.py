@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 
 from emulator.api.meta import JsonObject, ObjectKey, key_of
 from emulator.ingress.annotations import Lookup, read_settings
-from emulator.ingress.classes import is_ours, oldest_first, our_classes
 from emulator.ingress.model import (
     DEFAULT_SERVER,
     BackendRef,
@@ -25,6 +24,7 @@ from emulator.ingress.model import (
     Settings,
 )
 from emulator.ingress.regexes import InvalidPattern, compile_path, is_plain_path
+from emulator.routing.ingressclasses import is_ours, oldest_first, our_classes
 
 ROOT = "/"
 

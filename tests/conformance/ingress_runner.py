@@ -19,10 +19,10 @@ from typing import Any
 import yaml
 
 from emulator.api.meta import JsonObject
-from emulator.ingress.classes import DEFAULT_CLASS, built_in_classes
 from emulator.ingress.model import Decision, Proxy, Redirect, Request, Respond
 from emulator.ingress.paths import split_query
 from emulator.ingress.router import Router, build
+from emulator.routing.ingressclasses import DEFAULT_CLASS, built_in_classes
 
 PORT = 80
 

@@ -16,6 +16,7 @@ from emulator.api.meta import JsonObject, ObjectKey
 from emulator.client.index import Change
 from emulator.client.io.informer import Informers
 from emulator.client.io.protocol import Client
+from emulator.config.presets import ingress_address
 from emulator.config.settings import ClusterConfig
 from emulator.controllers import (
     cronjob,
@@ -26,6 +27,7 @@ from emulator.controllers import (
     endpointslice,
     endpointslicemirroring,
     garbage,
+    ingressstatus,
     job,
     kubernetesservice,
     loadbalancer,
@@ -98,6 +100,8 @@ def controllers_of(config: ClusterConfig, api_endpoint: tuple[str, int] | None, 
         found.append(kubernetesservice.controller(config.addresses.kubernetes, api_endpoint))
     if config.load_balancer == "assign":
         found.append(loadbalancer.controller(config.addresses))
+        if config.ingress and config.nodes:
+            found.append(ingressstatus.controller(ingress_address(config.preset, config.addresses)))
     if config.nodes:
         found.append(scheduler.controller())
     return found

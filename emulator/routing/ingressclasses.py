@@ -1,7 +1,7 @@
 """Which Ingresses are ours, and in which order they are read.
 
-An Ingress without a class is nobody's: the API gives it the default class when it is created.
-Source: ingress-nginx internal/ingress/controller/store (GetIngressClass, sortIngressSlice).
+One without a class is ours too, as with upstream's --watch-ingress-without-class; with a default class in the API there
+are none. Source: ingress-nginx internal/ingress/controller/store (GetIngressClass, sortIngressSlice).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ def our_classes(classes: Iterable[JsonObject]) -> frozenset[str]:
 
 
 def is_ours(ingress: JsonObject, classes: frozenset[str]) -> bool:
-    """By spec.ingressClassName; if that is not set, by the annotation of older manifests."""
+    """By spec.ingressClassName; if that is not set, by the annotation of older manifests; ours when it names none."""
     named = ingress["spec"].get("ingressClassName")
     if named is not None:
         return named in classes
-    annotation = annotations_of(ingress).get(CLASS_ANNOTATION)
-    return annotation is not None and (annotation in ("", DEFAULT_CLASS, MICROK8S_CLASS) or annotation in classes)
+    annotation = annotations_of(ingress).get(CLASS_ANNOTATION) or DEFAULT_CLASS
+    return annotation in (DEFAULT_CLASS, MICROK8S_CLASS) or annotation in classes
 
 
 def oldest_first(ingresses: Iterable[JsonObject]) -> list[JsonObject]:
@@ -49,6 +49,6 @@ def ingress_class(name: str, *, is_default: bool = False) -> JsonObject:
     }
 
 
-def built_in_classes() -> tuple[JsonObject, ...]:
-    """`nginx`, the default, and `public`, which MicroK8s' add-on has."""
-    return ingress_class(DEFAULT_CLASS, is_default=True), ingress_class(MICROK8S_CLASS)
+def built_in_classes(*, with_default: bool = True) -> tuple[JsonObject, ...]:
+    """`nginx`, which new Ingresses without a class get, and `public`, which MicroK8s' add-on has."""
+    return ingress_class(DEFAULT_CLASS, is_default=with_default), ingress_class(MICROK8S_CLASS)

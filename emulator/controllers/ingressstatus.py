@@ -1,0 +1,44 @@
+"""The address of Ingresses: what status.loadBalancer says while our controller serves them.
+
+Source: ingress-nginx internal/ingress/status (statusSync with --publish-status-address).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from functools import partial
+
+from emulator.api.kinds import INGRESS, INGRESS_CLASS
+from emulator.api.meta import JsonObject, ObjectKey, is_terminating, key_of
+from emulator.client.index import Change
+from emulator.controllers.changes import NOTHING, Changes, Controller, View, Write, own_key
+from emulator.routing.ingressclasses import is_ours, our_classes
+
+
+def plan_ingress_status(key: ObjectKey, view: View, at: datetime, *, address: str) -> Changes:
+    """The address while the Ingress is of one of our classes; one of another controller is left alone."""
+    ingress = view.get(INGRESS, key.name, key.namespace)
+    if ingress is None or is_terminating(ingress) or not is_ours(ingress, our_classes(view.all(INGRESS_CLASS))):
+        return NOTHING
+    wanted = [{"ip": address}]
+    if _points(ingress) == wanted:
+        return NOTHING
+    status = {**(ingress.get("status") or {}), "loadBalancer": {"ingress": wanted}}
+    return Changes(updates=(Write(INGRESS, {**ingress, "status": status}, "status"),))
+
+
+def _points(ingress: JsonObject) -> list[JsonObject]:
+    points = ((ingress.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
+    return [dict(point) for point in points]
+
+
+def _keys_of_class(change: Change, view: View) -> Iterable[ObjectKey]:
+    """Every Ingress: a class that comes or goes can make any of them ours."""
+    return [key_of(ingress) for ingress in view.all(INGRESS)]
+
+
+def controller(address: str) -> Controller:
+    """address: an IP."""
+    watches = {INGRESS: own_key, INGRESS_CLASS: _keys_of_class}
+    return Controller("ingressstatus", watches, partial(plan_ingress_status, address=address))
