@@ -269,6 +269,9 @@ REVIEWS: tuple[Kind, ...] = (
 BINDING = Kind("", "v1", "Binding", "bindings", verbs=ONLY_CREATE)
 """Puts a pod on a node: done at once and never stored."""
 
+COMPONENT_STATUS = Kind("", "v1", "ComponentStatus", "componentstatuses", False, ("cs",), verbs=("get", "list"))
+"""How the control plane is: made up at each request and never stored."""
+
 EVICTION_KIND = Kind("policy", "v1", "Eviction", "evictions")
 """What is exchanged at pods/eviction; no resource of its own."""
 
@@ -301,7 +304,7 @@ SHAPES: tuple[Kind, ...] = (
 """Other shapes of stored kinds. Those of old have no short names and no categories, and the last places in discovery,
 so that clients take the modern version unless they name the old one."""
 
-SERVED: tuple[Kind, ...] = (*KINDS, BINDING, *REVIEWS, *SHAPES)
+SERVED: tuple[Kind, ...] = (*KINDS, BINDING, COMPONENT_STATUS, *REVIEWS, *SHAPES)
 """Every kind the API serves, in discovery's order."""
 
 _BY_PLURAL = {(kind.group, kind.version, kind.plural): kind for kind in SERVED}

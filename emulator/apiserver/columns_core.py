@@ -26,6 +26,12 @@ NODE = (
     Column("Kernel-Version", "Its kernel and architecture.", wide=True),
     Column("Container-Runtime", "What runs its containers.", wide=True),
 )
+COMPONENT_STATUS = (
+    NAME,
+    Column("Status", "Healthy or not."),
+    Column("Message", "What it says of itself."),
+    Column("Error", "What is wrong."),
+)
 NAMESPACE = (NAME, Column("Status", "Active or Terminating."), AGE)
 EVENT = (
     Column("Last Seen", "When it happened last."),
@@ -125,3 +131,9 @@ def config_map_cells(config_map: JsonObject, at: datetime) -> list[Any]:
 
 def secret_cells(secret: JsonObject, at: datetime) -> list[Any]:
     return [name_of(secret), secret.get("type", ""), len(secret.get("data") or ()), age(secret, at)]
+
+
+def component_status_cells(component: JsonObject, at: datetime) -> list[Any]:
+    found = condition_of({"status": component}, "Healthy") or {}  # its conditions stand outside
+    status = ("Healthy" if found.get("status") == "True" else "Unhealthy") if found else "Unknown"
+    return [name_of(component), status, found.get("message") or "", found.get("error") or ""]

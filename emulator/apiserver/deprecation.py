@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from emulator.api.kinds import (
+    COMPONENT_STATUS,
     DAEMON_SET_V1BETA1,
     DEPLOYMENT_V1BETA1,
     ENDPOINTS,
@@ -23,6 +24,7 @@ def _removed(kind: Kind, deprecated: str, removed: str) -> str:
 
 
 _WARNINGS: Mapping[Kind, str] = {
+    COMPONENT_STATUS: "v1 ComponentStatus is deprecated in v1.19+",
     ENDPOINTS: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     INGRESS_V1BETA1: _removed(INGRESS_V1BETA1, "v1.19", "v1.22"),
     EXTENSIONS_INGRESS: _removed(EXTENSIONS_INGRESS, "v1.14", "v1.22"),

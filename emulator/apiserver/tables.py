@@ -78,6 +78,7 @@ _TABLES: Mapping[str, tuple[tuple[Column, ...], Cells]] = {
     kinds.NODE.resource: (columns_core.NODE, columns_core.node_cells),
     kinds.NAMESPACE.resource: (columns_core.NAMESPACE, columns_core.namespace_cells),
     kinds.EVENT.resource: (columns_core.EVENT, columns_core.event_cells),
+    kinds.COMPONENT_STATUS.resource: (columns_core.COMPONENT_STATUS, columns_core.component_status_cells),
     kinds.CONFIG_MAP.resource: (columns_core.CONFIG_MAP, columns_core.config_map_cells),
     kinds.SECRET.resource: (columns_core.SECRET, columns_core.secret_cells),
     kinds.INGRESS.resource: (columns_networking.INGRESS, columns_networking.ingress_cells),

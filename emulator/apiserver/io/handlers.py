@@ -15,6 +15,7 @@ from aiohttp import web
 from emulator.api.errors import ApiError, BadRequest, RequestEntityTooLarge
 from emulator.api.kinds import (
     BINDING,
+    COMPONENT_STATUS,
     EVICTION,
     EVICTION_KIND,
     POD,
@@ -29,6 +30,7 @@ from emulator.api.meta import JsonObject
 from emulator.api.schema import decode
 from emulator.apiserver import reviews, shapes
 from emulator.apiserver.bodies import Body, decode_delete_options, decode_object, decode_patch
+from emulator.apiserver.componentstatus import component_status, component_statuses
 from emulator.apiserver.deprecation import deprecation_warnings
 from emulator.apiserver.io.accounts import Accounts
 from emulator.apiserver.io.limits import MAX_REQUESTS, MAX_WATCHES, Slots
@@ -142,12 +144,18 @@ class Handlers:
 
     async def _get(self, call: Call) -> web.Response:
         target = call.target
+        if target.kind is COMPONENT_STATUS:
+            return self._answer(call, component_status(target.name))
         reader = self._scaling if is_scale(target.kind, target.subresource) else self._registry
         return self._answer(call, await reader.get(target.kind, target.name, target.namespace))
 
     async def _list(self, call: Call) -> web.Response:
         target, parameters = call.target, list_parameters(call.query, watch=False)
         include = shapes.include_object(text(call.query, "includeObject"))
+        if target.kind is COMPONENT_STATUS:
+            items = component_statuses(parameters.label_selector, parameters.field_selector)
+            body = shapes.shape_list(target.kind, items, {}, call.form, include=include, at=self._clock())
+            return object_response(body, form=call.form, warnings=call.warnings)
         listing = await self._registry.list(
             target.kind,
             target.namespace,
