@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from emulator.api.errors import ApiError, ConfigError, EmulatorError, StartError
     from emulator.client.manifests import ManifestError
-    from emulator.cluster import Cluster, NotReady
+    from emulator.cluster import ApplyFailed, Cluster, NotReady
     from emulator.config.settings import ClusterConfig
+    from emulator.dns.io.resolving import NoSuchName
 
 __all__ = [
     "ApiError",
+    "ApplyFailed",
     "Cluster",
     "ClusterConfig",
     "ConfigError",
     "EmulatorError",
     "ManifestError",
+    "NoSuchName",
     "NotReady",
     "StartError",
 ]
@@ -29,6 +32,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Cluster": "emulator.cluster",
+    "ApplyFailed": "emulator.cluster",
+    "NoSuchName": "emulator.dns.io.resolving",
     "NotReady": "emulator.cluster",
     "ClusterConfig": "emulator.config.settings",
     "ApiError": "emulator.api.errors",

@@ -6,36 +6,52 @@ import asyncio
 import logging
 import secrets
 import socket
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from emulator.api.errors import AlreadyExists, EmulatorError, NotFound
-from emulator.api.kinds import ENDPOINTS, INGRESS_CLASS, POD, SERVICE, Kind, kind_by_word
+from emulator.api.kinds import (
+    ENDPOINTS,
+    INGRESS,
+    INGRESS_CLASS,
+    JOB,
+    NAMESPACE,
+    POD,
+    SERVICE,
+    Kind,
+    kind_by_word,
+)
 from emulator.api.meta import JsonObject, ObjectKey, condition_of, key_of
 from emulator.apiserver.io.app import ApiServer
 from emulator.client.io.apply import Applied, apply_all, delete_all
 from emulator.client.io.files import load_manifests
 from emulator.client.io.informer import Informers
 from emulator.client.io.inprocess import InProcessClient
-from emulator.client.io.protocol import Client
+from emulator.client.io.mapping import map_service, unmap_service
+from emulator.client.io.protocol import Client, WatchEvent
 from emulator.client.io.reset import Baseline, restore, take_baseline
 from emulator.client.manifests import Manifest
+from emulator.client.readiness import has_failed, is_ready
 from emulator.config.presets import node_address
 from emulator.config.settings import API_PORT_IN_CLUSTER, ClusterConfig
 from emulator.controllers.io.runner import ControllerRunner
-from emulator.dns.io.server import DnsServer, Listen
+from emulator.dns.io.resolving import resolve
+from emulator.dns.io.server import HOST_NAME, DnsServer, Listen
 from emulator.dns.lookup import Absent, Elsewhere, lookup
 from emulator.io.clock import utc_now
 from emulator.io.hostnet import HostNetwork
 from emulator.io.network import Network
+from emulator.io.serving import Served
 from emulator.io.slots import take_slot
 from emulator.io.tasks import running
 from emulator.node.envvars import service_variables
+from emulator.node.hosts import HEADER, STANDARD_LINES
 from emulator.node.io.kubelet import NodeAgent
 from emulator.node.io.podstreams import NodeStreams
+from emulator.node.resolvconf import pod_resolv_conf
 from emulator.pki.authority import Credentials, make_credentials
 from emulator.proxy.io.proxy import ServiceProxy
 from emulator.registry.io.pipeline import Registry
@@ -44,9 +60,10 @@ from emulator.store.io.memory import MemoryStore
 
 if TYPE_CHECKING:
     import ssl
+    from subprocess import CompletedProcess
 
     import httpx
-    from aiohttp import TCPConnector
+    from aiohttp import ClientSession, TCPConnector
     from requests.adapters import HTTPAdapter
 
     from emulator.client.io.hostnames import HostNames
@@ -54,6 +71,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Objects = list[JsonObject]
+Texts = list[str]
+TOLD_SECONDS = 5.0
 POLL_SECONDS = 0.01  # how often waiting for readiness looks at the informers' cache
 DNS_POD_NUMBER = 2  # kube-dns' endpoint: the second pod address, which the node agent does not give away
 UNKNOWN_NAME = "Name or service not known"
@@ -62,6 +82,10 @@ SERVED_BY_DNS = {"service.kubernetes.io/service-proxy-name": "kubemu-dns"}
 
 class NotReady(EmulatorError):
     """What was waited for did not become ready in time; the text names it."""
+
+
+class ApplyFailed(EmulatorError):
+    """Some manifests were refused; the text names each with its reason. The others are applied."""
 
 
 class Cluster:
@@ -76,6 +100,7 @@ class Cluster:
         self._loop: asyncio.AbstractEventLoop
         self._stack = AsyncExitStack()
         self._baseline: Baseline | None = None
+        self._http: ClientSession | None = None
 
     # -- life ------------------------------------------------------------------------------------------------
 
@@ -98,6 +123,9 @@ class Cluster:
 
     async def stop(self) -> None:
         """Stop every part in reverse order. May be called twice."""
+        session, self._http = self._http, None
+        if session is not None:
+            await session.close()
         await self._stack.aclose()
 
     async def _start(self) -> None:
@@ -285,11 +313,27 @@ class Cluster:
         wait: bool = False,
         timeout_seconds: float = 30.0,
     ) -> list[Applied]:
-        """Apply manifests; the good ones are applied even when others fail. Raises ManifestError, NotReady."""
+        """Apply manifests, and with `wait` until all serve (Jobs are not waited for).
+
+        The good ones are applied even when others fail. Raises ManifestError, ApplyFailed, NotReady.
+        """
         applied = await self.apply_manifests(self.parse(source), namespace=namespace)
+        if failed := [str(item) for item in applied if item.outcome == "failed"]:
+            raise ApplyFailed("; ".join(failed))
+        await self._told(applied)
         if wait:
             await self.wait_applied(applied, timeout_seconds=timeout_seconds)
         return applied
+
+    async def _told(self, applied: Sequence[Applied]) -> None:
+        """Let the parts see what was applied, so that a name resolves as soon as its Service is applied."""
+        async with asyncio.timeout(TOLD_SECONDS):
+            for item in applied:
+                kind = item.manifest.kind
+                if kind is not None and item.object is not None and kind in self.informers:
+                    version = int(item.object["metadata"]["resourceVersion"])
+                    while self.informers[kind].index.revision < version:
+                        await asyncio.sleep(0)
 
     async def apply_manifests(self, manifests: Sequence[Manifest], *, namespace: str = "default") -> list[Applied]:
         """Apply parsed manifests, each with its outcome."""
@@ -301,48 +345,209 @@ class Cluster:
         return await delete_all(self.client, self.parse(source), namespace=namespace)
 
     async def wait_applied(self, applied: Sequence[Applied], *, timeout_seconds: float = 30.0) -> None:
-        """Wait until every applied Pod is Ready and every LoadBalancer has its address. Raises NotReady."""
-        waiting = {
-            (kind.resource, key_of(item.object)): item
+        """Wait until all that was applied serves; Jobs and Ingresses may come later. Raises NotReady."""
+        waiting = [
+            (kind, key_of(item.object), item.manifest.title)
             for item in applied
-            if item.object is not None and (kind := item.manifest.kind) in (POD, SERVICE)
-        }
+            if item.object is not None and (kind := item.manifest.kind) is not None and kind not in (JOB, INGRESS)
+        ]
+        await self._wait_ready(waiting, timeout_seconds)
+
+    async def wait_ready(self, target: str, *, namespace: str = "default", timeout_seconds: float = 30.0) -> None:
+        """Wait until `deployment/webapp`, `service/webapp`, `pod/webapp-1` ... serves, or `job/once` is complete.
+
+        Raises NotReady, also at once for a Job that failed, and NotFound.
+        """
+        kind, key = _named(target, namespace)
+        await self.client.get(kind, key.name, key.namespace)
+        await self._wait_ready([(kind, key, target)], timeout_seconds)
+
+    async def _wait_ready(self, waiting: Sequence[tuple[Kind, ObjectKey, str]], timeout_seconds: float) -> None:
+        pending = list(waiting)
         try:
             async with asyncio.timeout(timeout_seconds):
                 # All at the same time: a Service is served anew once a Pod that came after it is ready.
-                while not all(self._is_ready(*entry) for entry in waiting):
+                while pending := [entry for entry in waiting if not await self._is_ready(*entry)]:
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError as error:
-            names = ", ".join(item.manifest.title for entry, item in waiting.items() if not self._is_ready(*entry))
+            names = ", ".join(title for _, _, title in pending)
             raise NotReady(f"not ready after {timeout_seconds:g} s: {names}; see `kubemu get events`") from error
 
-    def _is_ready(self, resource: str, key: ObjectKey) -> bool:
-        if resource == POD.resource:
-            pod = self.informers[POD].index.by_key(key)
-            condition = condition_of(pod, "Ready") if pod else None
-            steered = pod is not None and (pod["metadata"].get("annotations") or {}).get("kubemu.dev/ready") == "false"
-            return not self.config.nodes or steered or (condition is not None and condition["status"] == "True")
-        service = self.informers[SERVICE].index.by_key(key)
-        if service is None:
+    async def _is_ready(self, kind: Kind, key: ObjectKey, title: str) -> bool:
+        try:
+            object = await self.client.get(kind, key.name, key.namespace)
+        except NotFound:
             return False
+        if why := has_failed(kind, object):
+            raise NotReady(f"{title} will not be ready: {why}")
+        if kind is SERVICE:
+            return self._is_served(object)
+        return is_ready(kind, object) or (not self.config.nodes and kind.group in ("", "apps", "batch"))
+
+    def _is_served(self, service: JsonObject) -> bool:
         assigned = service["spec"].get("type") == "LoadBalancer" and self.config.load_balancer == "assign"
         if assigned and not service["spec"].get("loadBalancerClass"):
             return bool((service.get("status") or {}).get("loadBalancer", {}).get("ingress"))
-        return self.proxy.follows(service)
+        held = self.informers[SERVICE].index.by_key(key_of(service))
+        return held is not None and self.proxy.follows(held)
 
-    async def wait_ready(self, target: str, *, namespace: str = "default", timeout_seconds: float = 30.0) -> None:
-        """Wait for `pod/webapp-1` or `service/webapp`. Raises NotReady, NotFound."""
-        word, _, name = target.partition("/")
-        kind = _kind(word)
-        object = await self.client.get(kind, name, namespace if kind.namespaced else "")
-        manifest = Manifest(object, target)
-        await self.wait_applied([Applied(manifest, "unchanged", object=object)], timeout_seconds=timeout_seconds)
+    async def wait_for(
+        self,
+        target: str,
+        holds: str | Callable[[JsonObject], bool],
+        *,
+        namespace: str = "default",
+        timeout_seconds: float = 30.0,
+    ) -> JsonObject | None:
+        """Wait until something holds of an object, which may not exist yet; the object, None once it is deleted.
+
+        holds: a condition's type (`Available`, `Complete`), `exists`, `delete`, or a function of the object.
+        Raises NotReady.
+        """
+        kind, key = _named(target, namespace)
+        object: JsonObject | None = None
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while True:
+                    try:
+                        object = await self.client.get(kind, key.name, key.namespace)
+                    except NotFound:
+                        object = None
+                    if (object is None and holds == "delete") or (object is not None and _holds(holds, object)):
+                        return object
+                    await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError as error:
+            what = holds if isinstance(holds, str) else "what was asked for"
+            state = "it does not exist" if object is None else f"its status is {object.get('status')}"
+            raise NotReady(f"{target}: {what} does not hold after {timeout_seconds:g} s; {state}") from error
 
     async def get(self, target: str, *, namespace: str = "default") -> JsonObject:
-        """The object `service/webapp`. Raises NotFound."""
-        word, _, name = target.partition("/")
-        kind = _kind(word)
-        return await self.client.get(kind, name, namespace if kind.namespaced else "")
+        """The object `service/webapp`; shared, so copy it to change it. Raises NotFound."""
+        kind, key = _named(target, namespace)
+        return await self.client.get(kind, key.name, key.namespace)
+
+    async def list(self, kind: str, *, namespace: str | None = "default", selector: str = "") -> Objects:
+        """The objects of a kind (`services`, `svc`, `deployments.apps`); namespace None: of all namespaces."""
+        found = _kind(kind)
+        listed = await self.client.list(found, namespace or "", label_selector=selector)
+        return listed.items
+
+    @asynccontextmanager
+    async def watch(self, kind: str, *, namespace: str | None = "default") -> AsyncIterator[AsyncIterator[WatchEvent]]:
+        """Events (`.type`, `.object`) from now on; the objects that are there come first, as ADDED."""
+        found = _kind(kind)
+        listed = await self.client.list(found, namespace or "")
+        async with self.client.watch(found, namespace or "", resource_version=listed.resource_version) as events:
+
+            async def told() -> AsyncIterator[WatchEvent]:
+                for object in listed.items:
+                    yield WatchEvent("ADDED", object)
+                async for event in events:
+                    yield event
+
+            yield told()
+
+    async def resolve(self, name: str, type: str = "A", *, namespace: str = "default") -> Texts:
+        """What a pod of `namespace` finds under the name: addresses, or a record's data as `dig +short` prints it.
+
+        The first record is that of the search path's first name that has one. Raises NoSuchName when there is none.
+        """
+        return await resolve(self.dns, name, type, namespace=namespace, domain=self.config.cluster_domain)
+
+    @property
+    def http(self) -> ClientSession:
+        """An aiohttp session that knows cluster names and addresses, as a pod of `default` does; closed with the cluster."""
+        if self._http is None:
+            self._http = self.http_session()
+        return self._http
+
+    def http_session(self, namespace: str = "default", **options: Any) -> ClientSession:
+        """A session of your own, to be closed; `options` are aiohttp.ClientSession's."""
+        import aiohttp
+
+        if self.sandbox is None:
+            connector: aiohttp.BaseConnector = self.connector(namespace)
+        else:
+            from emulator.client.io.dialling import DialConnector
+
+            connector = DialConnector(self.names(namespace), self.network.tcp_connect)
+        return aiohttp.ClientSession(connector=connector, **options)
+
+    async def connect(
+        self, host: str, port: int, *, namespace: str = "default"
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A TCP connection to a cluster name or address. Raises OSError as connecting does."""
+        sock = await self.network.tcp_connect(self._address_of(host, namespace), port)
+        return await asyncio.open_connection(sock=sock)
+
+    def _address_of(self, host: str, namespace: str) -> str:
+        from emulator.client.io.hostnames import NotOurs
+
+        try:
+            return self.names(namespace).one(host)
+        except NotOurs as other:
+            return other.name
+
+    async def map(self, service: str, backend: str, *, namespace: str = "default") -> None:
+        """Back `webapp` or `webapp:8080` by the process at HOST:PORT; an absent Service is made. Raises EmulatorError."""
+        name, _, port = service.partition(":")
+        await map_service(self.client, name, int(port) if port else None, backend, namespace)
+        await self.wait_ready(f"pod/{name}-mapped", namespace=namespace)
+
+    async def unmap(self, service: str, *, namespace: str = "default") -> None:
+        """Take away what `map` put behind a Service; the Service stays."""
+        await unmap_service(self.client, service.partition(":")[0], namespace)
+
+    @asynccontextmanager
+    async def serve(
+        self, service: str, handler: Any, port: int = 80, *, namespace: str = "default"
+    ) -> AsyncIterator[Served]:
+        """While open, a Service is backed by `handler`; what it was asked is in `.requests`.
+
+        handler: an aiohttp or ASGI application, a function or coroutine function (of the aiohttp request, or of
+        nothing), or a fixed answer: text, bytes, a dict or list as JSON, a status, or (status, body).
+        """
+        served = Served(handler)
+        await served.start()
+        try:
+            await self.map(f"{service}:{port}", served.address, namespace=namespace)
+            await self.wait_ready(f"service/{service}", namespace=namespace)
+            yield served
+        finally:
+            await served.stop()
+            await self.unmap(service, namespace=namespace)
+
+    async def run(self, *command: str, namespace: str = "default", **options: Any) -> CompletedProcess[bytes]:
+        """Run a program with the variables of a pod of `namespace`, and in the sandbox with its network and names.
+
+        options: `stdin` (bytes), `env` (more variables), `cwd`, `timeout_seconds` (60). Standard output and error come
+        back; a status other than 0 raises nothing. Raises FileNotFoundError, TimeoutError.
+        """
+        from emulator.client.io.programs import run_program
+
+        return await run_program(command, self.env(namespace), world=self._world(namespace), **options)
+
+    def _world(self, namespace: str) -> dict[str, Any] | None:
+        """What a program finds in the sandbox, as emulator.io.launch reads it; None in this machine's own network."""
+        if self.sandbox is None:
+            return None
+        pod = {"metadata": {"name": "kubemu", "namespace": namespace}, "spec": {}}
+        conf = pod_resolv_conf(pod, _host_file(), [self.config.addresses.dns], self.config.cluster_domain)
+        hosts = f"{HEADER}{STANDARD_LINES}{self.sandbox.host_address}\t{HOST_NAME}\n"
+        return {"sandbox": self.sandbox.reference(), "resolvConf": conf.text(), "hosts": hosts, "files": {}}
+
+    @asynccontextmanager
+    async def namespace(self, prefix: str = "test") -> AsyncIterator[str]:
+        """A namespace of its own, ready for pods; it and all in it are gone afterwards."""
+        manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": f"{prefix}-"}}
+        made = await self.client.create(NAMESPACE, manifest)
+        name: str = made["metadata"]["name"]
+        try:
+            await self.wait_for("serviceaccount/default", "exists", namespace=name)
+            yield name
+        finally:
+            await self.client.delete(NAMESPACE, name)
+            await self.wait_for(f"namespace/{name}", "delete")
 
     def env(self, namespace: str = "default") -> dict[str, str]:
         """The Service variables a Pod of `namespace` would get now."""
@@ -422,6 +627,22 @@ class Cluster:
         await restore(self.client, self._baseline)
 
 
+def _named(target: str, namespace: str) -> tuple[Kind, ObjectKey]:
+    """What `service/webapp` names. Raises NotFound for a kind that is not served."""
+    word, _, name = target.partition("/")
+    kind = _kind(word)
+    return kind, ObjectKey(namespace if kind.namespaced else "", name)
+
+
+def _holds(holds: str | Callable[[JsonObject], bool], object: JsonObject) -> bool:
+    if not isinstance(holds, str):
+        return holds(object)
+    if holds in ("exists", "delete"):
+        return holds == "exists"
+    condition = condition_of(object, holds)
+    return condition is not None and condition["status"] == "True"
+
+
 def _kind(word: str) -> Kind:
     kind = kind_by_word(word)
     if kind is None:
@@ -429,7 +650,7 @@ def _kind(word: str) -> Kind:
     return kind
 
 
-def _server_names(config: ClusterConfig) -> list[str]:
+def _server_names(config: ClusterConfig) -> Texts:
     """What the API's certificate covers: the names and addresses it is reached by, outside and inside."""
     service = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"]
     nodes = [node_address(config.addresses, number) for number in range(1, max(config.nodes, 1) + 1)]

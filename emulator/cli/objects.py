@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 import click
 
 from emulator.api.errors import ApiError, EmulatorError, NotFound
-from emulator.api.kinds import POD, SERVICE
 from emulator.cli.remote import call, call_state, served_kind
 from emulator.cli.tables import print_objects, print_table
 from emulator.client.io.apply import Applied, apply_all, delete_all
 from emulator.client.io.http import HttpClient
+from emulator.client.io.mapping import map_service
 from emulator.client.io.reset import restore
 from emulator.client.manifests import Manifest, parse_manifests
 from emulator.config.settings import ClusterConfig
-from emulator.config.sources import backing_pod, build_config, parse_backend
+from emulator.config.sources import build_config, parse_backend
 
 FILES = click.option("-f", "--filename", "filenames", multiple=True, metavar="FILE|DIR|-", help="Manifests.")
 NAMESPACE_OPTION = click.option("-n", "--namespace", default="default", metavar="NS", help="Default `default`.")
@@ -201,34 +200,9 @@ def map_command(obj: Any, service: str, backend: str, namespace: str) -> None:
         raise click.UsageError(f"{service}: the port after the colon must be a number")
 
     async def work(client: HttpClient) -> None:
-        number = int(port or target.rpartition(":")[2])
-        try:
-            found = await client.get(SERVICE, name, namespace)
-        except NotFound:
-            labels = {"kubemu.dev/mapped": name}
-            found = await client.create(
-                SERVICE,
-                {
-                    "apiVersion": "v1",
-                    "kind": "Service",
-                    "metadata": {"name": name, "namespace": namespace, "labels": labels},
-                    "spec": {"selector": labels, "ports": [{"port": number}]},
-                },
-            )
-        selector = found["spec"].get("selector")
-        if not selector:
-            raise EmulatorError(f"service {name!r} has no selector; give it one, or write its Endpoints yourself")
-        ports = [entry for entry in found["spec"].get("ports") or () if not port or entry["port"] == int(port)]
-        if not ports:
-            raise EmulatorError(f"service {name!r} has no port {port}")
-        targets = [
-            entry["targetPort"] if isinstance(entry.get("targetPort"), int) else entry["port"] for entry in ports
-        ]
-        pod = backing_pod(f"{name}-mapped", namespace, selector, targets, target)
-        with suppress(NotFound):
-            await client.delete(POD, pod["metadata"]["name"], namespace, grace_period_seconds=0)
-        await client.create(POD, pod)
-        click.echo(f"service/{name} port {', '.join(str(entry['port']) for entry in ports)} is backed by {target}")
+        pod = await map_service(client, name, int(port) if port else None, target, namespace)
+        ports = ", ".join(str(entry["containerPort"]) for entry in pod["spec"]["containers"][0]["ports"])
+        click.echo(f"service/{name} port {port or ports} is backed by {target}")
 
     call(obj.folder, _worded(work))
 

@@ -89,6 +89,9 @@ class Informers:
             self._informers[kind.resource] = Informer(self.client, kind)
         return self._informers[kind.resource]
 
+    def __contains__(self, kind: Kind) -> bool:
+        return kind.resource in self._informers
+
     @property
     def synced(self) -> bool:
         return self._running and all(informer.synced.is_set() for informer in self._informers.values())
