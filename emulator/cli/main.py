@@ -32,6 +32,7 @@ VERBS = {  # verb: module
     "shell": "inside",
     "env": "inside",
     "resolve": "names",
+    "route": "route",
     "kubeconfig": "access",
     "doctor": "doctor",
     "config": "settings",

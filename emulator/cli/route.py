@@ -1,0 +1,137 @@
+"""`kubemu route`: which Ingress rule a URL would take, what would become of the request, and why each other rule lost."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+
+from emulator.api.errors import EmulatorError
+from emulator.api.kinds import INGRESS, INGRESS_CLASS, SECRET, SERVICE
+from emulator.api.meta import JsonObject, ObjectKey, key_of
+from emulator.cli.remote import call
+from emulator.client.io.http import HttpClient
+from emulator.ingress.backends import service_port
+from emulator.ingress.model import Decision, Proxy, Redirect, Request, Respond
+from emulator.ingress.router import Router, build
+
+MARKS = {"won": "+", "lost": "-", "applied": "*"}
+PORTS = {"http": 80, "https": 443}
+
+
+@click.command("route")
+@click.argument("url")
+@click.option("-X", "--method", default="GET", metavar="METHOD", help="The request's method; default GET.")
+@click.option("-H", "--header", "headers", multiple=True, metavar="NAME: VALUE", help="A header; may be repeated.")
+@click.option("--client", default="127.0.0.1", metavar="ADDRESS", help="The client's address; default 127.0.0.1.")
+@click.pass_obj
+def route_command(obj: Any, url: str, method: str, headers: tuple[str, ...], client: str) -> int:
+    """Say which Ingress rule URL would take and why the others lose; nothing is sent."""
+    request = request_of(url, method, headers, client)
+    router, services = call(obj.folder, read_router)
+    decision = router.decide(request, rng=secrets.randbelow, explain=True)
+    missing = _missing(decision, services)
+    problems = [problem for problem in router.problems if _concerns(decision, problem.ingress)]
+    if obj.output == "json":
+        steps = [{"subject": s.subject, "outcome": s.outcome, "reason": s.reason} for s in decision.trace]
+        told = [{"ingress": str(p.ingress), "reason": p.reason, "message": p.message} for p in problems]
+        click.echo(json.dumps({**outcome(decision), "missing": missing, "trace": steps, "problems": told}))
+    else:
+        for step in decision.trace:
+            click.echo(f"{MARKS[step.outcome]} {step.subject}: {step.reason}")
+        click.echo(sentence(decision))
+        if missing:
+            click.echo(f"  but {missing}: the client would get 503")
+        for problem in problems:
+            click.echo(f"! {problem.ingress}: {problem.message}")
+    return 0 if isinstance(decision, Proxy | Redirect) and not missing else 1
+
+
+def request_of(url: str, method: str, headers: tuple[str, ...], client: str) -> Request:
+    """The request a client would send for this URL. Raises EmulatorError."""
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise EmulatorError(f"{url!r} is not a URL: {error}") from error
+    if parts.scheme not in PORTS or not parts.hostname:
+        raise EmulatorError(f"{url!r} is not a URL such as http://web.example.com/path")
+    found = {"host": parts.netloc.rpartition("@")[2]}
+    for header in headers:
+        name, colon, value = header.partition(":")
+        if not colon or not name.strip():
+            raise EmulatorError(f"{header!r} is not a header such as 'X-Canary: always'")
+        found[name.strip().lower()] = value.strip()
+    if parts.username is not None:
+        word = base64.b64encode(f"{parts.username}:{parts.password or ''}".encode()).decode()
+        found.setdefault("authorization", f"Basic {word}")
+    host = found["host"]
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() and ":" in host else host
+    scheme: Any = parts.scheme
+    return Request(method.upper(), scheme, name, port or PORTS[scheme], parts.path or "/", parts.query, found, client)
+
+
+async def read_router(client: HttpClient) -> tuple[Router, dict[ObjectKey, JsonObject]]:
+    """The rules of the cluster as they stand, from the API, and its Services."""
+    listed = {kind: (await client.list(kind)).items for kind in (INGRESS, INGRESS_CLASS, SECRET, SERVICE)}
+    held = {key_of(secret): secret for secret in listed[SECRET]}
+    router = build(listed[INGRESS], listed[INGRESS_CLASS], secret=held.get)
+    return router, {key_of(service): service for service in listed[SERVICE]}
+
+
+def outcome(decision: Decision) -> dict[str, Any]:
+    """A decision for machines."""
+    route = decision.route
+    found: dict[str, Any] = {
+        "ingress": str(route.ingress) if route is not None and route.ingress is not None else None,
+        "host": route.host if route is not None else None,
+        "rule": route.path if route is not None else None,
+    }
+    match decision:
+        case Proxy():
+            query = f"?{decision.query}" if decision.query else ""
+            found |= {
+                "action": "proxy",
+                "backend": str(decision.backend),
+                "canary": decision.is_canary,
+                "path": decision.path + query,
+                "vhost": decision.vhost,
+            }
+        case Redirect():
+            found |= {"action": "redirect", "status": decision.status, "location": decision.location}
+        case Respond():
+            found |= {"action": "respond", "status": decision.status, "reason": decision.reason}
+    return found
+
+
+def sentence(decision: Decision) -> str:
+    match decision:
+        case Proxy():
+            canary = " (canary)" if decision.is_canary else ""
+            query = f"?{decision.query}" if decision.query else ""
+            return f"-> service {decision.backend}{canary}, as {decision.path}{query}, Host: {decision.vhost}"
+        case Redirect():
+            return f"-> {decision.status} to {decision.location}"
+        case Respond():
+            return f"-> {decision.status}: {decision.reason}"
+
+
+def _missing(decision: Decision, services: dict[ObjectKey, JsonObject]) -> str:
+    """What the backend lacks; "" if nothing."""
+    if not isinstance(decision, Proxy):
+        return ""
+    backend = decision.backend
+    service = services.get(backend.key)
+    if service is None:
+        return f"service {backend.key} does not exist"
+    if service_port(service, backend.port) is None and service["spec"].get("type") != "ExternalName":
+        return f"service {backend.key} has no port {backend.port}"
+    return ""
+
+
+def _concerns(decision: Decision, ingress: ObjectKey) -> bool:
+    return decision.route is None or decision.route.ingress in (None, ingress)

@@ -1,0 +1,75 @@
+"""The request that asks another server whether a request may pass, and what its answer means. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+from emulator.ingress.model import ExternalAuth, Header, Redirect, Request, Respond
+from emulator.ingress.variables import expand, http_host, request_uri
+
+NOT_FORWARDED = frozenset(
+    ("content-length", "content-type", "transfer-encoding", "connection", "upgrade", "host", "expect", "te")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the auth server is asked; it has no body."""
+
+    method: str
+    url: str
+    headers: tuple[Header, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """The request may go on, with these headers for the backend and these cookies for the client."""
+
+    request_headers: tuple[Header, ...] = ()
+    response_cookies: tuple[str, ...] = ()
+
+
+def question(auth: ExternalAuth, request: Request, request_id: str) -> Question:
+    url = expand(auth.url, request)
+    own = [
+        ("Host", urlsplit(url).netloc),
+        ("X-Original-URL", f"{request.scheme}://{http_host(request)}{request_uri(request)}"),
+        ("X-Original-Method", request.method),
+        ("X-Sent-From", "nginx-ingress-controller"),
+        ("X-Request-ID", request_id),
+        ("X-Real-IP", request.client),
+        ("X-Forwarded-For", request.client),
+        ("X-Auth-Request-Redirect", expand(auth.request_redirect, request) or request_uri(request)),
+    ]
+    taken = {name.lower() for name, _ in own} | NOT_FORWARDED
+    sent = [(name, value) for name, value in request.headers.items() if name not in taken]
+    return Question(auth.method or request.method, url, (*own, *sent))
+
+
+def verdict(
+    auth: ExternalAuth, request: Request, status: int, headers: Mapping[str, str], cookies: Iterable[str] = ()
+) -> Passes | Redirect | Respond:
+    """headers: of the auth server's answer, names in lower case; cookies: its Set-Cookie values."""
+    if 200 <= status < 300:
+        kept = [(name, headers[name.lower()]) for name in auth.response_headers if headers.get(name.lower())]
+        return Passes(tuple(kept), tuple(cookies))
+    if status == 401 and auth.signin:
+        return Redirect(302, signin_url(auth, request), headers=tuple(("Set-Cookie", cookie) for cookie in cookies))
+    if status == 401:
+        challenge = headers.get("www-authenticate")
+        return Respond(401, "the auth server says no", headers=(("WWW-Authenticate", challenge),) if challenge else ())
+    if status == 403:
+        return Respond(403, "the auth server says no")
+    return Respond(500, f"the auth server answered {status}, which is neither yes nor no")
+
+
+def signin_url(auth: ExternalAuth, request: Request) -> str:
+    """Where to sign in, with the way back unless the URL has one."""
+    url = expand(auth.signin, request)
+    query = urlsplit(url).query
+    if f"{auth.signin_redirect_param}=" in query:
+        return url
+    back = f"{request.scheme}://{http_host(request)}{quote(request_uri(request), safe='')}"
+    return f"{url}{'&' if query else '?'}{auth.signin_redirect_param}={back}"
