@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from emulator.api.meta import JsonObject, format_time
+from emulator.api.meta import JsonObject, format_micro_time, format_time
 
 MAX_REMEMBERED = 4096
 MAX_ALIKE = 10  # that many different messages of one reason within INTERVAL_SECONDS are told as one
@@ -91,7 +91,9 @@ class EventSeries:
         else:
             count = held.count + 1
             self._written.put(key, _Written(held.name, namespace, count))
-            change = {"count": count, "lastTimestamp": format_time(at), "message": message}
+            change: JsonObject = {"count": count, "lastTimestamp": format_time(at), "message": message}
+            if event.get("eventTime"):
+                change = {"series": {"count": count, "lastObservedTime": format_micro_time(at)}}
             written = EventWrite(change, namespace, held.name)
         return written if self._is_let_through(about, now) else None
 

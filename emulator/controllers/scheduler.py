@@ -13,7 +13,15 @@ from functools import partial
 from typing import Any
 
 from emulator.api.kinds import BINDING, NAMESPACE, NODE, POD
-from emulator.api.meta import JsonObject, ObjectKey, condition_of, format_time, is_terminating, labels_of
+from emulator.api.meta import (
+    JsonObject,
+    ObjectKey,
+    condition_of,
+    format_micro_time,
+    format_time,
+    is_terminating,
+    labels_of,
+)
 from emulator.client.index import Change
 from emulator.controllers.changes import NOTHING, Changes, Controller, View, Write, event
 from emulator.controllers.nodefit import matches_node, named_nodes, tolerates, untolerated_taint
@@ -169,8 +177,17 @@ def _unschedulable(pod: JsonObject, verdicts: Mapping[str, Verdict], at: datetim
 
 
 def _event(pod: JsonObject, type: str, reason: str, text: str, at: datetime) -> JsonObject:
-    suffix = f"{int(at.timestamp() * 1e6):x}"
-    return event(COMPONENT, pod, POD, type=type, reason=reason, message=text, at=at, suffix=suffix)
+    """As the recorder of events.k8s.io writes it: one time, an action, and a series instead of a count."""
+    told = event(COMPONENT, pod, POD, type=type, reason=reason, message=text, at=at, suffix="")
+    for name in ("firstTimestamp", "lastTimestamp", "count"):
+        del told[name]
+    return {
+        **told,
+        "source": {},
+        "eventTime": format_micro_time(at),
+        "action": "Binding" if reason == "Scheduled" else "Scheduling",
+        "reportingInstance": f"{COMPONENT}-kubemu",
+    }
 
 
 # -- keys --------------------------------------------------------------------------------------------------------

@@ -188,3 +188,25 @@ async def test_pods_beyond_the_room_wait_until_some_comes(cluster: Cluster) -> N
 
     await eventually(bound)
     assert (await cluster.client.get(SERVICE, "web", "default"))["spec"]["clusterIP"]
+
+
+async def test_a_node_that_was_deleted_and_put_back_takes_pods_again(cluster: Cluster) -> None:
+    await cluster.mark_baseline()
+    await deploy(cluster, 2)
+    node = await cluster.client.get(NODE, "node-2")
+    await cluster.client.patch(NODE, "node-1", patch={"spec": {"unschedulable": True}})
+    await cluster.client.delete(NODE, "node-2")
+    await cluster.reset()
+
+    async def whole() -> bool:
+        found = {each["metadata"]["name"]: each for each in (await cluster.client.list(NODE)).items}
+        statuses = [(condition_of(each, "Ready") or {}).get("status") for each in found.values()]
+        taints = [each["spec"].get("taints") for each in found.values()]
+        capacities = [(each.get("status") or {}).get("allocatable") for each in found.values()]
+        return statuses == ["True"] * 2 and taints == [None] * 2 and capacities == [node["status"]["allocatable"]] * 2
+
+    await eventually(whole)
+    await deploy(cluster, 4)
+    assert {len(await pods(cluster, name)) for name in ("node-1", "node-2")} == {2}
+    leases = (await cluster.client.list(LEASE, "kube-node-lease")).items
+    assert {lease["metadata"]["name"] for lease in leases} == {"node-1", "node-2"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from emulator.api.errors import ApiError, NotFound
-from emulator.api.kinds import ENDPOINT_SLICE, ENDPOINTS, EVENT, KINDS, NAMESPACE, POD, Kind
+from emulator.api.kinds import ENDPOINT_SLICE, ENDPOINTS, EVENT, KINDS, LEASE, NAMESPACE, POD, Kind
 from emulator.api.meta import JsonObject, ObjectKey, key_of
 from emulator.client.io.protocol import Client
 
@@ -15,6 +15,7 @@ Baseline = dict[str, list[JsonObject]]
 DERIVED = (EVENT.resource, ENDPOINTS.resource, ENDPOINT_SLICE.resource)
 """Kinds that controllers make: those with a controlling owner or of these kinds follow by themselves."""
 
+NODE_LEASES = "kube-node-lease"
 WORKLOADS = ("apps", "batch")
 """API groups whose controllers make Pods."""
 
@@ -43,6 +44,8 @@ def _rank(kind: Kind) -> int:
 
 def _is_derived(kind: Kind, object: JsonObject) -> bool:
     owned = any(owner.get("controller") for owner in object["metadata"].get("ownerReferences") or ())
+    if kind is LEASE and object["metadata"]["namespace"] == NODE_LEASES:
+        return True  # a life sign of the past would make its node look dead
     return owned or (
         kind.resource in DERIVED and "endpoints.kubernetes.io/managed-by" in (object["metadata"].get("labels") or {})
     )

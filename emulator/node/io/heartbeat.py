@@ -29,12 +29,19 @@ class Heartbeat:
     """Of all nodes of one agent. `changed` is called with a node's name when its health is steered another way."""
 
     def __init__(
-        self, client: Client, informer: Informer, at: Callable[[], datetime], changed: Callable[[str], None]
+        self,
+        client: Client,
+        informer: Informer,
+        at: Callable[[], datetime],
+        changed: Callable[[str], None],
+        status_of: Callable[[str], JsonObject],
     ) -> None:
+        """status_of: the whole status of a node, for a Node object that has lost it."""
         self._client = client
         self._index = informer.index
         self._at = at
         self._changed = changed
+        self._status_of = status_of
         self._health: dict[str, Health] = {}
         self._due = asyncio.Event()
         informer.listen(self._node_changed)
@@ -61,6 +68,8 @@ class Heartbeat:
     def _node_changed(self, change: Change) -> None:
         name = change.key.name
         steered = "ready" if change.type == "DELETED" else nodes.steered_health(change.object)
+        if change.type == "ADDED":
+            self._due.set()
         if steered != self._health.get(name, "ready"):
             self._health[name] = steered
             self._due.set()
@@ -72,7 +81,11 @@ class Heartbeat:
             return
         await self._renew(name, node)
         for _ in range(MAX_TRIES):
-            status = nodes.with_health(node.get("status") or {}, self.health(name), self._at())
+            held = node.get("status") or {}
+            held = held if held.get("allocatable") else self._status_of(name)
+            status = nodes.with_health(held, self.health(name), self._at())
+            if status is None and held is not node.get("status"):
+                status = held
             if status is None:
                 return
             try:

@@ -84,7 +84,7 @@ class NodeAgent:
         self._config_maps = informers[CONFIG_MAP]
         self._secrets = informers[SECRET]
         self._slices = informers[ENDPOINT_SLICE]
-        self._heartbeat = Heartbeat(client, informers[NODE], at, self._health_changed)
+        self._heartbeat = Heartbeat(client, informers[NODE], at, self._health_changed, self._status_of)
         self._allocatable: Mapping[str, str] = nodes.allocatable(nodes.MAX_PODS)
 
     async def run(self, ready: Callable[[], None]) -> None:
@@ -242,19 +242,25 @@ class NodeAgent:
         self._runs.clear()
         self._by_uid.clear()
 
-    async def _register(self, place: NodePlace) -> None:
-        """Create the Node, or bring the status of the one there is up to date."""
+    def _manifest_of(self, place: NodePlace) -> JsonObject:
         machine = platform.machine()
-        architecture = _ARCHITECTURES.get(machine, machine)
-        manifest = nodes.node_object(
+        return nodes.node_object(
             place.name,
             place.address,
             str(place.addresses.network),
             pods=place.addresses.capacity,
-            architecture=architecture,
+            architecture=_ARCHITECTURES.get(machine, machine),
             kernel=platform.release(),
             at=self.at(),
         )
+
+    def _status_of(self, node: str) -> JsonObject:
+        found: JsonObject = self._manifest_of(self.places[node])["status"]
+        return found
+
+    async def _register(self, place: NodePlace) -> None:
+        """Create the Node, or bring the status of the one there is up to date."""
+        manifest = self._manifest_of(place)
         self._allocatable = manifest["status"]["allocatable"]
         try:
             created = await self.client.create(NODE, {key: manifest[key] for key in manifest if key != "status"})

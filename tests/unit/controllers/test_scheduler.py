@@ -144,7 +144,9 @@ def said(world: World) -> str:
     world.apply(changes)
     assert plan(world) == NOTHING
     (event,) = changes.events
-    assert event["source"] == {"component": "default-scheduler"}
+    assert (event["source"], event["action"]) == ({}, "Scheduling")
+    assert event["reportingComponent"] == "default-scheduler"
+    assert event["eventTime"] == "2026-03-04T05:06:07.000000Z"
     return str(event["message"])
 
 
