@@ -13,6 +13,7 @@ from aiohttp import web
 from emulator.api.errors import MethodNotAllowed
 from emulator.api.kinds import SERVED
 from emulator.apiserver import discovery
+from emulator.apiserver.health import CHECKS, Health, health, one_check
 from emulator.apiserver.io.descriptions import published_descriptions
 from emulator.apiserver.io.respond import NOT_FOUND_TEXT, dumps, object_response, raw_json_response, text_response
 from emulator.apiserver.negotiation import (
@@ -29,7 +30,6 @@ from emulator.apiserver.requestinfo import DiscoveryRequest, OtherRequest
 from emulator.apiserver.version import version_info
 from emulator.io.clock import utc_now
 
-HEALTH = ("healthz", "livez", "readyz")
 ROOT_PATHS = ("/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version")
 YEAR = timedelta(days=365)
 MACHINES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64"}
@@ -65,9 +65,9 @@ class Documents:
     async def other(self, request: web.BaseRequest, target: OtherRequest) -> web.Response:
         method = request.method
         first, *rest = target.segments
-        if first in HEALTH and len(rest) <= 1:
+        if first in CHECKS and len(rest) <= 1:
             _only_reads(method)
-            return self._health(first, rest[0] if rest else "")
+            return self._health(request, first, rest[0] if rest else "")
         if target.path == "/version":
             _only_reads(method)
             return object_response(self._version)
@@ -79,14 +79,17 @@ class Documents:
             return await _openapi(request, rest)
         return text_response(NOT_FOUND_TEXT, status=404)
 
-    def _health(self, check: str, part: str) -> web.Response:
-        """Alive as soon as it answers; ready and healthy once the parts are in step with the store."""
-        if part not in ("", "ping", "informer-sync"):
+    def _health(self, request: web.BaseRequest, name: str, part: str) -> web.Response:
+        found: Health | None
+        if part:
+            found = one_check(name, part, synced=self._synced())
+        else:
+            query = request.query
+            excluded = query.getall("exclude", [])
+            found = health(name, synced=self._synced(), verbose="verbose" in query, excluded=excluded)
+        if found is None:
             return text_response(NOT_FOUND_TEXT, status=404)
-        if check == "livez" or part == "ping" or self._synced():
-            return text_response("ok")
-        lines = ("[+]ping ok", "[-]informer-sync failed: reason withheld", f"{check} check failed")
-        return text_response("\n".join(lines) + "\n", status=500)
+        return text_response(found.text, status=found.code)
 
 
 OPENAPI = OpenApi(lambda: SERVED, published_descriptions)
