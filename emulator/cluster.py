@@ -18,6 +18,7 @@ from emulator.api.kinds import (
     INGRESS,
     INGRESS_CLASS,
     JOB,
+    KINDS,
     NAMESPACE,
     POD,
     SERVICE,
@@ -477,8 +478,11 @@ class Cluster:
         self, host: str, port: int, *, namespace: str = "default"
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A TCP connection to a cluster name or address. Raises OSError as connecting does."""
-        sock = await self.network.tcp_connect(self._address_of(host, namespace), port)
-        return await asyncio.open_connection(sock=sock)
+        return await asyncio.open_connection(sock=await self.dial(host, port, namespace=namespace))
+
+    async def dial(self, host: str, port: int, *, namespace: str = "default") -> socket.socket:
+        """The connected socket of `connect`, non-blocking and yours to close."""
+        return await self.network.tcp_connect(self._address_of(host, namespace), port)
 
     def _address_of(self, host: str, namespace: str) -> str:
         from emulator.client.io.hostnames import NotOurs
@@ -620,11 +624,24 @@ class Cluster:
         self._baseline = await take_baseline(self.client)
         return self._baseline
 
+    async def snapshot(self) -> Baseline:
+        """All objects as they stand, for `restore`."""
+        return await take_baseline(self.client)
+
+    async def restore(self, snapshot: Baseline) -> None:
+        """Back to a snapshot: later objects deleted, changed and missing ones put back, and every part told."""
+        await restore(self.client, snapshot)
+        async with asyncio.timeout(TOLD_SECONDS):
+            for kind in KINDS:
+                if kind in self.informers:
+                    while len(self.informers[kind].index) != len((await self.client.list(kind)).items):
+                        await asyncio.sleep(0)
+
     async def reset(self) -> None:
-        """Back to the baseline: later objects deleted, changed and missing ones restored."""
+        """Back to what `mark_baseline` remembered, without it to the cluster as it was started."""
         if self._baseline is None:
             raise NotReady("nothing to go back to: mark_baseline() was never called")
-        await restore(self.client, self._baseline)
+        await self.restore(self._baseline)
 
 
 def _named(target: str, namespace: str) -> tuple[Kind, ObjectKey]:
