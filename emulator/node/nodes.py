@@ -10,7 +10,7 @@ from emulator.api.kinds import LEASE, NODE
 from emulator.api.meta import JsonObject, annotations_of, format_time, parse_time
 
 KUBELET_VERSION = "v1.36.2"  # the release that the emulator's behaviour was compared with
-MAX_PODS = 2000  # upstream's 110 would leave pods of large tests Pending: 1,000, and as many again in a rollout
+MAX_PODS = 2040  # upstream's 110 would leave pods of large tests Pending: 1,000, and as many again in a rollout
 
 Health = Literal["ready", "not ready", "silent"]
 

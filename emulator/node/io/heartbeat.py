@@ -67,7 +67,9 @@ class Heartbeat:
 
     def _node_changed(self, change: Change) -> None:
         name = change.key.name
-        steered = "ready" if change.type == "DELETED" else nodes.steered_health(change.object)
+        if change.type == "DELETED":
+            return  # its pods stay what they were until somebody collects them
+        steered = nodes.steered_health(change.object)
         if change.type == "ADDED":
             self._due.set()
         if steered != self._health.get(name, "ready"):
