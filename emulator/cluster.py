@@ -69,6 +69,7 @@ if TYPE_CHECKING:
 
     from emulator.client.io.hostnames import HostNames
     from emulator.io.sandbox import Sandbox
+    from emulator.node.io.processes import ProcessRuntime
 
 log = logging.getLogger(__name__)
 
@@ -167,6 +168,7 @@ class Cluster:
                 config,
                 host_network=self.host,
                 node_resolv_conf=_host_file(),
+                processes=self._processes(),
             )
             parts.append(self.node)
             self.api.pod_streams = NodeStreams(
@@ -200,6 +202,13 @@ class Cluster:
             self._stack.push_async_callback(egress.stop)
             await egress.start()
         return sandbox, sandbox
+
+    def _processes(self) -> ProcessRuntime | None:
+        if not self.config.images and self.config.runtime == "simulate":
+            return None
+        from emulator.node.io.processes import ProcessRuntime
+
+        return ProcessRuntime(self.config, self.sandbox, ca=self.credentials.ca, issue=self.api.accounts.issue)
 
     async def _api_endpoint(self) -> tuple[str, int]:
         """Where the API is reached from inside the cluster: the address behind default/kubernetes."""

@@ -10,6 +10,7 @@ import click
 import yaml
 
 from emulator.api.errors import ConfigError
+from emulator.config.images import ImageRule
 from emulator.config.settings import ClusterConfig, NetworkMode
 from emulator.config.sources import FileConfig, build_config, camel, expand_services, merged, parse_file
 
@@ -21,7 +22,7 @@ def read_config_file(path: str | None) -> FileConfig:
     path = path or os.environ.get("KUBEMU_CONFIG")
     file = Path(path or DEFAULT_FILE)
     try:
-        return parse_file(file.read_text(), str(file))
+        return parse_file(file.read_text(), str(file), os.path.dirname(os.path.abspath(file)))
     except FileNotFoundError as error:
         if path:
             raise ConfigError(f"{path}: no such file") from error
@@ -61,10 +62,23 @@ def config_command(obj: Any, show: bool) -> None:
     shown.setdefault("name", config.name)
     shown.setdefault("network", "auto")
     shown["serviceCIDR"], shown["podCIDR"] = str(config.addresses.services), str(config.addresses.pods)
+    if file.images:
+        shown["images"] = [_shown_image(rule) for rule in file.images]
     documents: list[Any] = [{"apiVersion": "kubemu.dev/v1alpha1", "kind": "ClusterConfig", **shown}]
     if show:
         documents += expand_services(file.services)
     click.echo(yaml.safe_dump_all(documents, sort_keys=False), nl=False)
+
+
+def _shown_image(rule: ImageRule) -> dict[str, Any]:
+    shown = {
+        "match": rule.match,
+        "command": list(rule.command),
+        "env": dict(rule.env),
+        "cwd": rule.cwd,
+        "mounts": dict(rule.mounts),
+    }
+    return {key: value for key, value in shown.items() if value}
 
 
 def _shown_mode(wanted: str) -> NetworkMode:

@@ -52,7 +52,7 @@ class Plan:
 @click.option("--api-port", type=int, metavar="PORT", help="Default 0: a free one.")
 @click.option("--dns-port", type=int, metavar="PORT", help="On the host; default 10053.")
 @click.option("--load-balancer", type=click.Choice(["assign", "pending"]), help="EXTERNAL-IP of LoadBalancers.")
-@click.option("--runtime", type=click.Choice(["simulate"]), help="What runs behind containers.")
+@click.option("--runtime", type=click.Choice(["simulate", "process"]), help="What runs behind containers.")
 @click.option("--isolated", is_flag=True, default=None, help="Nothing inside reaches addresses outside.")
 @click.option("--insecure-http", is_flag=True, default=None, help="Serve the API without TLS.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default=None, help="How results are printed.")
@@ -65,7 +65,7 @@ def up_command(obj: Any, /, filenames: Sequence[str], detach: bool, wait: str, o
     folder: ClusterFolder = obj.folder
     mode, why = decide_network(settings.get("network", "auto"))
     plan = Plan(
-        config=build_config(settings, mode),
+        config=build_config(settings, mode, file.images),
         why_network=why,
         sources=tuple(filenames),
         stdin_text=sys.stdin.read() if "-" in filenames else "",

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
+from emulator.config.images import ImageRule
+
 NetworkMode = Literal["sandbox", "loopback", "host"]
 
 API_PORT_IN_CLUSTER = 16443  # where MicroK8s' API server listens on each node; `kubernetes` points there
@@ -52,6 +54,7 @@ class ClusterConfig:
     store: str = "memory"
     load_balancer: Literal["assign", "pending"] = "assign"
     runtime: Literal["simulate", "process"] = "simulate"
+    images: tuple[ImageRule, ...] = ()
     api_port: int = 0
     dns_port: int = 10053
     http_port: int = 10080

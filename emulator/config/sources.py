@@ -13,6 +13,7 @@ import yaml
 
 from emulator.api.errors import ConfigError
 from emulator.api.meta import JsonObject
+from emulator.config.images import ImageRule, parse_images
 from emulator.config.presets import address_plan
 from emulator.config.settings import ClusterConfig, NetworkMode
 
@@ -22,7 +23,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "network": ("auto", "sandbox", "loopback", "host"),
     "preset": ("microk8s", "kubeadm", "k3s"),
     "load-balancer": ("assign", "pending"),
-    "runtime": ("simulate",),
+    "runtime": ("simulate", "process"),
 }
 NUMBERS = {"nodes": (0, 200), "api-port": (0, 65535), "dns-port": (0, 65535)}
 SWITCHES = ("isolated", "insecure-http")
@@ -33,10 +34,11 @@ SETTINGS = (*CHOICES, *NUMBERS, *SWITCHES, *TEXTS)
 
 @dataclass(frozen=True, slots=True)
 class FileConfig:
-    """What a kubemu.yaml holds: settings by flag name, and the Services of its short form."""
+    """What a kubemu.yaml holds: settings by flag name, the Services of its short form, the programs of images."""
 
     settings: dict[str, Any] = field(default_factory=dict)
     services: dict[str, Any] = field(default_factory=dict)
+    images: tuple[ImageRule, ...] = ()
 
 
 def camel(setting: str) -> str:
@@ -44,8 +46,11 @@ def camel(setting: str) -> str:
     return head + "".join("CIDR" if word == "cidr" else word.capitalize() for word in rest)
 
 
-def parse_file(text: str, filename: str) -> FileConfig:
-    """The settings of a kubemu.yaml. Raises ConfigError naming file and line."""
+def parse_file(text: str, filename: str, folder: str = "") -> FileConfig:
+    """The settings of a kubemu.yaml; relative paths in it are relative to `folder`.
+
+    Raises ConfigError naming file and line.
+    """
     try:
         root = yaml.compose(text)
         document = yaml.safe_load(text)
@@ -59,20 +64,24 @@ def parse_file(text: str, filename: str) -> FileConfig:
         raise ConfigError(f"{filename}:1: apiVersion must be {API_VERSION} and kind {KIND}")
     by_key = {camel(setting): setting for setting in SETTINGS}
     settings: dict[str, Any] = {}
-    for key_node, _ in root.value:
+    images: tuple[ImageRule, ...] = ()
+    for key_node, value_node in root.value:
         key, line = str(key_node.value), key_node.start_mark.line + 1
         if key in ("apiVersion", "kind", "services"):
             continue
+        if key == "images":
+            images = parse_images(value_node, filename, folder)
+            continue
         if key not in by_key:
             raise ConfigError(
-                f"{filename}:{line}: unknown key {key!r}; known are {', '.join(sorted(by_key))}, services"
+                f"{filename}:{line}: unknown key {key!r}; known are {', '.join(sorted(by_key))}, images, services"
             )
         settings[by_key[key]] = checked(by_key[key], document[key], f"{filename}:{line}: {key}")
     services = document.get("services") or {}
     if not isinstance(services, dict):
         raise ConfigError(f"{filename}: services must be a mapping of Service names")
     expand_services(services, filename)
-    return FileConfig(settings, services)
+    return FileConfig(settings, services, images)
 
 
 def yaml_problem(error: yaml.YAMLError, filename: str) -> str:
@@ -124,7 +133,7 @@ def merged(flags: Mapping[str, Any], environment: Mapping[str, str], file: FileC
     return {**file.settings, **from_environment(environment), **given}
 
 
-def build_config(settings: Mapping[str, Any], mode: NetworkMode) -> ClusterConfig:
+def build_config(settings: Mapping[str, Any], mode: NetworkMode, images: tuple[ImageRule, ...] = ()) -> ClusterConfig:
     """The frozen config of a cluster whose network mode is decided. Raises ConfigError."""
     if settings.get("store", "memory") != "memory":
         raise ConfigError(f"store: {settings['store']!r} is not available; use memory")
@@ -139,7 +148,7 @@ def build_config(settings: Mapping[str, Any], mode: NetworkMode) -> ClusterConfi
         for name, value in settings.items()
         if name not in ("network", "service-cidr", "pod-cidr")
     }
-    return ClusterConfig(network=mode, addresses=plan, **plain)
+    return ClusterConfig(network=mode, addresses=plan, images=images, **plain)
 
 
 def expand_services(services: Mapping[str, Any], filename: str = "kubemu.yaml") -> list[JsonObject]:

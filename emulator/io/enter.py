@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from emulator.api.errors import EmulatorError
-from emulator.io.sandbox_helper import CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUSER, call
+from emulator.io.sandbox_helper import CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUSER, call, keep_network_capabilities
 from emulator.io.sandbox_probe import process_start_time
 from emulator.io.shadow import cover, missing_parents
 
@@ -34,6 +34,7 @@ _MNT_DETACH = 2
 _PR_SET_PDEATHSIG = 1
 SCRATCH = ("/mnt", "/tmp", "/var/tmp", "/media", "/opt", "/srv")  # noqa: S108 - where a tmpfs stands for a moment
 NSCD = ("/run/nscd", "/var/run/nscd")
+NAMESPACES = {"user": CLONE_NEWUSER, "net": CLONE_NEWNET, "uts": 0x04000000, "mnt": CLONE_NEWNS, "pid": 0x20000000}
 FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 LEFT_TO_CHILD = (signal.SIGINT, signal.SIGQUIT)  # a terminal sends these to both; the command decides
 
@@ -72,6 +73,33 @@ def enter(
         child.pid = 0
     if problem:
         raise EmulatorError(f"the sandbox cannot be entered: {problem}")
+    return status if status >= 0 else 128 - status
+
+
+def enter_process(pid: int, command: Sequence[str], *, env: Mapping[str, str], folder: str) -> int:
+    """Run `command` in every namespace of a process and wait for it; as `enter`. Raises EmulatorError."""
+    handles: dict[str, int] = {}
+    try:
+        for name in NAMESPACES:
+            handles[name] = os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
+        for name, flag in NAMESPACES.items():  # the user namespace first: it allows the others
+            call("setns", handles[name], flag)
+    except OSError as error:
+        raise EmulatorError(f"the container cannot be entered: {error.strerror}") from error
+    finally:
+        for handle in handles.values():
+            os.close(handle)
+    with _signals_for(child := _Child()):
+        reading, writing = os.pipe()
+        child.pid = _fork()
+        if child.pid == 0:
+            os.close(writing)
+            _become_inside(reading, command, env, folder)
+        os.close(reading)
+        os.write(writing, b"1")
+        status = _wait(child.pid)
+        child.pid = 0
+        os.close(writing)
     return status if status >= 0 else 128 - status
 
 
@@ -162,6 +190,27 @@ def _become(
             return
         os.close(writing)
         status = _execute(command, env)
+    finally:
+        os._exit(status)
+
+
+def _become_inside(parent: int, command: Sequence[str], env: Mapping[str, str], folder: str) -> None:
+    """Become the command in the process namespace just joined; never returns. parent: a pipe that it writes to."""
+    status = SETUP_FAILED
+    try:
+        for number in (*FORWARDED, *LEFT_TO_CHILD, signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
+        call("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if not os.read(parent, 1):  # it died before it could be told
+            return
+        os.close(parent)
+        with contextlib.suppress(OSError):
+            os.chdir(folder)
+        with contextlib.suppress(OSError):
+            keep_network_capabilities()
+        status = _execute(command, env)
+    except OSError:
+        return
     finally:
         os._exit(status)
 

@@ -190,6 +190,15 @@ class Sandbox:
         """Make the addresses of a network local inside, beside the cluster's own. Raises OSError."""
         await self._request(op="route", network=network, source=node_address(self.config.addresses, 1))
 
+    async def add_pod(self, address: str) -> str:
+        """Make a network of its own for the pod at `address`; the path of its namespace. Raises OSError."""
+        answer, _ = await self._request(op="add-pod", address=address, gateway=node_address(self.config.addresses, 1))
+        return str(answer["path"])
+
+    async def remove_pod(self, address: str) -> None:
+        """Cut the pod at `address` off; that there is none is fine. Raises OSError when the sandbox is gone."""
+        await self._request(op="remove-pod", address=address)
+
     async def make(self, **request: Any) -> socket.socket:
         """A socket with options that Network does not have (see the helper). Raises OSError."""
         return await self._one(**request)

@@ -1,8 +1,8 @@
 """The sandbox's helper process: holds the namespaces and makes sockets inside them for the main process.
 
 Started as `python -S -E sandbox_helper.py FD`; FD is one end of a SEQPACKET pair. The first message is the setup
-(ranges, address, source); then every message asks for sockets, which go back as file descriptors, or for a program
-to run inside. It ends when the other end closes, and dies with its parent. It imports only the plainest modules so
+(ranges, address, source); then every message asks for sockets, which go back as file descriptors, for a program
+to run inside, or for the network of one pod to be made or taken away. It ends when the other end closes, and dies with its parent. It imports only the plainest modules so
 that it is ready at once, and never handles traffic itself.
 """
 
@@ -29,6 +29,10 @@ BUFFER_BYTES = 4 << 20  # datagram buffers; the kernel cuts it to what it allows
 MAX_MESSAGE = 65536
 MAX_SOCKETS = 200  # the kernel passes at most 253 descriptors in one message
 ALL_IDS = "0 0 4294967295\n"
+POD_FOLDERS = ("/mnt", "/media", "/srv", "/opt", "/var/tmp", "/tmp")  # noqa: S108 - one is covered, in here alone
+POD_INTERFACE = "eth0"
+
+_MS_BIND, _MS_REC, _MS_PRIVATE, _MNT_DETACH = 0x1000, 0x4000, 0x40000, 2
 
 _PR_SET_PDEATHSIG = 1
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
@@ -117,6 +121,112 @@ def keep_network_capabilities() -> None:
         call("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, number, 0, 0)
 
 
+class PodNetworks:
+    """The network namespaces of pods: each is held by a bind mount in this process's own mount namespace, so that
+    others find it by path (/proc/PID/root/...), and all are gone with this process."""
+
+    def __init__(self) -> None:
+        self._own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        self._folder = ""
+
+    def add(self, address: str, gateway: str) -> str:
+        """Make the network of the pod at `address`; the path that holds it. Raises OSError."""
+        path = os.path.join(self._made_folder(), address)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        try:
+            handle = self._namespace(path)
+            try:
+                self._link(address, gateway, handle)
+            finally:
+                os.close(handle)
+        except BaseException:
+            self._forget(path)
+            raise
+        return f"/proc/{os.getpid()}/root{path}"
+
+    def remove(self, address: str) -> None:
+        """Cut the pod off at once; the namespace goes when its last process and socket do."""
+        netlink = Netlink()
+        try:
+            with suppress(OSError):
+                netlink.delete_link(veth_name(address))
+        finally:
+            netlink.close()
+        if self._folder:
+            self._forget(os.path.join(self._folder, address))
+
+    def make_sockets(self, request: dict) -> list[socket.socket]:  # type: ignore[type-arg]
+        """Sockets in the network of the pod at request["pod"]. Raises OSError."""
+        handle = os.open(os.path.join(self._folder or "/nowhere", request["pod"]), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            call("setns", handle, CLONE_NEWNET)
+            try:
+                return make_sockets(request)
+            finally:
+                self._back()
+        finally:
+            os.close(handle)
+
+    def _namespace(self, path: str) -> int:
+        call("unshare", CLONE_NEWNET)
+        try:
+            call("mount", b"/proc/self/ns/net", path.encode(), None, ctypes.c_ulong(_MS_BIND), None)
+            allow_all_ports()
+            return os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            self._back()
+
+    def _link(self, address: str, gateway: str, handle: int) -> None:
+        name = veth_name(address)
+        netlink = Netlink()
+        try:
+            netlink.add_veth(name, POD_INTERFACE, handle)
+            netlink.link_up(name)
+            netlink.forward_from(name)
+            netlink.add_host_route(address, name, gateway)
+        finally:
+            netlink.close()
+        call("setns", handle, CLONE_NEWNET)
+        try:
+            inside = Netlink()
+            try:
+                inside.link_up()
+                inside.add_address(address, POD_INTERFACE)
+                inside.link_up(POD_INTERFACE)
+                inside.add_default_route(gateway, POD_INTERFACE)
+            finally:
+                inside.close()
+        finally:
+            self._back()
+
+    def _back(self) -> None:
+        """To the sandbox's own network. Where that fails nothing here can be trusted: the process ends."""
+        try:
+            call("setns", self._own, CLONE_NEWNET)
+        except OSError:
+            os._exit(1)
+
+    def _made_folder(self) -> str:
+        if not self._folder:
+            folder = next(path for path in POD_FOLDERS if os.path.isdir(path))
+            call("mount", None, b"/", None, ctypes.c_ulong(_MS_REC | _MS_PRIVATE), None)
+            call("mount", b"tmpfs", folder.encode(), b"tmpfs", ctypes.c_ulong(0), b"size=1m,mode=0700")
+            self._folder = folder
+        return self._folder
+
+    @staticmethod
+    def _forget(path: str) -> None:
+        with suppress(OSError):
+            call("umount2", path.encode(), _MNT_DETACH)
+        with suppress(OSError):
+            os.unlink(path)
+
+
+def veth_name(address: str) -> str:
+    """The sandbox's end of a pod's link."""
+    return "veth" + socket.inet_aton(address).hex()
+
+
 def set_up_network(setup: dict) -> None:  # type: ignore[type-arg]  # JSON; typing is not imported here
     """lo with an address and local routes; every port is free for all. Raises OSError."""
     netlink = Netlink()
@@ -130,6 +240,11 @@ def set_up_network(setup: dict) -> None:  # type: ignore[type-arg]  # JSON; typi
                 netlink.add_local_route(network, source)
     finally:
         netlink.close()
+    allow_all_ports()
+
+
+def allow_all_ports() -> None:
+    """In the present network namespace an ordinary user may listen on low ports, and ping."""
     gid = os.getegid()
     for name, text in (("ip_unprivileged_port_start", "0"), ("ping_group_range", f"{gid} {gid}")):
         with suppress(OSError):  # /proc/sys is read-only in some containers; sockets made here may bind anyway
@@ -209,6 +324,7 @@ def run_program(argv: list[str], text: str) -> str:
 
 def serve(control: socket.socket) -> None:
     """Answer requests until the other end closes."""
+    pods = PodNetworks()
     while True:
         message = control.recv(MAX_MESSAGE)
         if not message:
@@ -221,6 +337,12 @@ def serve(control: socket.socket) -> None:
                 answer["said"] = run_program(request["argv"], request["text"])
             elif request["op"] == "route":
                 add_route(request["network"], request["source"])
+            elif request["op"] == "add-pod":
+                answer["path"] = pods.add(request["address"], request["gateway"])
+            elif request["op"] == "remove-pod":
+                pods.remove(request["address"])
+            elif "pod" in request:
+                sockets = pods.make_sockets(request)
             else:
                 sockets = make_sockets(request)
         except OSError as error:

@@ -90,7 +90,7 @@ async def _with_pipes(command: Sequence[str], handle: int, streams: Streams) -> 
 
 async def _with_terminal(command: Sequence[str], handle: int, streams: Streams) -> Ended:
     ours, theirs = os.openpty()
-    _resize(ours, *DEFAULT_SIZE)
+    resize(ours, *DEFAULT_SIZE)
     os.set_blocking(ours, False)
     try:
         process = await asyncio.create_subprocess_exec(
@@ -102,10 +102,10 @@ async def _with_terminal(command: Sequence[str], handle: int, streams: Streams) 
         async with asyncio.TaskGroup() as group:
             tasks = []
             if streams.stdin is not None:
-                tasks.append(group.create_task(_type(streams.stdin, ours), name="exec typing"))
+                tasks.append(group.create_task(type_into(streams.stdin, ours), name="exec typing"))
             if streams.resizes is not None:
-                tasks.append(group.create_task(_follow_size(streams.resizes, ours), name="exec size"))
-            showing = group.create_task(_show(ours, streams.stdout), name="exec screen")
+                tasks.append(group.create_task(follow_size(streams.resizes, ours), name="exec size"))
+            showing = group.create_task(show_terminal(ours, streams.stdout), name="exec screen")
             code = await process.wait()
             await asyncio.wait([showing], timeout=LAST_WORDS_SECONDS)
             for task in (showing, *tasks):
@@ -141,7 +141,7 @@ async def _drain(reader: asyncio.StreamReader, write: Write) -> None:
         await write(chunk)
 
 
-async def _type(chunks: AsyncIterator[bytes], terminal: int) -> None:
+async def type_into(chunks: AsyncIterator[bytes], terminal: int) -> None:
     async for chunk in chunks:
         rest = chunk
         while rest:
@@ -153,7 +153,7 @@ async def _type(chunks: AsyncIterator[bytes], terminal: int) -> None:
                 return
 
 
-async def _show(terminal: int, write: Write | None) -> None:
+async def show_terminal(terminal: int, write: Write | None) -> None:
     while True:
         try:
             chunk = os.read(terminal, CHUNK_BYTES)
@@ -168,12 +168,12 @@ async def _show(terminal: int, write: Write | None) -> None:
             await write(chunk)
 
 
-async def _follow_size(sizes: AsyncIterator[tuple[int, int]], terminal: int) -> None:
+async def follow_size(sizes: AsyncIterator[tuple[int, int]], terminal: int) -> None:
     async for columns, rows in sizes:
-        _resize(terminal, columns, rows)
+        resize(terminal, columns, rows)
 
 
-def _resize(terminal: int, columns: int, rows: int) -> None:
+def resize(terminal: int, columns: int, rows: int) -> None:
     with contextlib.suppress(OSError):
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 

@@ -10,6 +10,7 @@ import logging
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from emulator.api.errors import AlreadyExists, ApiError
 from emulator.api.kinds import CONFIG_MAP, ENDPOINT_SLICE, NODE, POD, SECRET, SERVICE
@@ -28,10 +29,14 @@ from emulator.node.io.events import EventRecorder
 from emulator.node.io.heartbeat import Heartbeat
 from emulator.node.io.keyqueue import KeyQueue
 from emulator.node.io.podend import delete_object, end_pod
+from emulator.node.io.podprocess import stop_all
 from emulator.node.io.podrun import NodePlace, PodRun
 from emulator.node.lifecycle import is_finished
 from emulator.node.podips import PodAddresses, node_ranges
 from emulator.node.serving import ServingPods
+
+if TYPE_CHECKING:
+    from emulator.node.io.processes import ProcessRuntime
 
 log = logging.getLogger(__name__)
 
@@ -57,16 +62,21 @@ class NodeAgent:
         node_names: Sequence[str] | None = None,
         host_network: Network | None = None,
         node_resolv_conf: str = "",
+        processes: ProcessRuntime | None = None,
         at: Callable[[], datetime] = clock.utc_now,
         now: Callable[[], float] = clock.now,
     ) -> None:
-        """network: where pods listen. host_network: where processes behind kubemu.dev/backend are reached."""
+        """network: where pods listen. host_network: where processes behind kubemu.dev/backend are reached.
+
+        processes: runs containers as processes of this host; None simulates all of them.
+        """
         self.client = client
         self.network = network
         self.host_network = host_network or network
         self.cluster_domain = config.cluster_domain
         self.cluster_dns: tuple[str, ...] = (config.addresses.dns,)
         self.node_resolv_conf = node_resolv_conf
+        self.processes = processes
         self.at = at
         self.now = now
         self.probes = TaskOwner("probes", limit=MAX_PROBES_UNDER_WAY)
@@ -173,8 +183,12 @@ class NodeAgent:
 
     def _reference_changed(self, change: Change) -> None:
         for key, run in self._runs.items():
-            if key.namespace == change.key.namespace and run.lacks_reference:
+            if key.namespace != change.key.namespace:
+                continue
+            if run.lacks_reference:
                 self._queue.add(key)
+            if run.processes is not None:
+                run.processes.refresh_files()
 
     # -- work ------------------------------------------------------------------------------------------------------
 
@@ -237,10 +251,14 @@ class NodeAgent:
     async def _stop(self) -> None:
         await self._endings.close()
         await self.probes.close()
+        if self.processes is not None:
+            await stop_all([run.processes for run in self._runs.values() if run.processes is not None])
         for run in list(self._runs.values()):
             await run.release()
         self._runs.clear()
         self._by_uid.clear()
+        if self.processes is not None:
+            await self.processes.close()
 
     def _manifest_of(self, place: NodePlace) -> JsonObject:
         machine = platform.machine()

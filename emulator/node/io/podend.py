@@ -44,7 +44,10 @@ async def end_pod(run: PodRun, *, serving: bool) -> None:
         await _drain(run, container, begun)
     ended_at = run.world.at()
     for container in run.containers:
-        container.end(exit_code(run), ended_at)
+        if run.processes is not None and run.processes.runs(container):
+            await run.processes.end(container)
+        else:
+            container.end(exit_code(run), ended_at)
     run.last_phase = "" if is_finished(run.pod) else _last_phase(run)
     await run.release()
     await run.write_status()

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from emulator.api.meta import JsonObject, ObjectKey, key_of
 from emulator.client.io.protocol import Client
@@ -28,6 +28,7 @@ from emulator.node.io.events import EventRecorder
 from emulator.node.io.external import ExternalBackend
 from emulator.node.io.podaddress import free_address
 from emulator.node.io.podevents import PodEvents
+from emulator.node.io.podprocess import PodProcesses
 from emulator.node.io.prober import ProbedContainer, ProbeRun, Result
 from emulator.node.io.statuswriter import StatusWriter
 from emulator.node.lifecycle import Observed, Terminated, Waiting
@@ -35,6 +36,9 @@ from emulator.node.podips import NoPodAddress, PodAddresses
 from emulator.node.probes import needs_program, probe_specs
 from emulator.node.resolvconf import pod_resolv_conf
 from emulator.node.restarts import is_restarted
+
+if TYPE_CHECKING:
+    from emulator.node.io.processes import ProcessRuntime
 
 LACKS_REFERENCE = "CreateContainerConfigError"
 
@@ -59,6 +63,7 @@ class World(Protocol):
     cluster_domain: str
     cluster_dns: tuple[str, ...]
     node_resolv_conf: str
+    processes: ProcessRuntime | None
 
     def at(self) -> datetime: ...
     def now(self) -> float: ...
@@ -81,6 +86,7 @@ class PodRun:
         self.uid: str = pod["metadata"].get("uid") or ""
         self.address = ""
         self.own_address = ""
+        self.network: Network = world.network
         self.started_at: datetime | None = None
         self.started_monotonic = 0.0
         self.failure: tuple[str, str] | None = None
@@ -89,6 +95,7 @@ class PodRun:
         self.ending: asyncio.Task[None] | None = None
         self.endpoint_out = asyncio.Event()
         self.told = PodEvents(self, world.events)
+        self.processes = PodProcesses(self, world.processes) if world.processes is not None else None
         self._status = StatusWriter(world.client)
         self._timer: asyncio.TimerHandle | None = None
         counts = {
@@ -129,8 +136,11 @@ class PodRun:
                 ports = [port for each in self.containers for port in declared_ports(each.manifest)]
                 present = (self.pod.get("status") or {}).get("podIP") or ""
                 self.own_address = await free_address(self.place.addresses, self.world.network, ports, present)
+                if self.processes is not None:
+                    await self.processes.open_network()
                 self.address = self.own_address
-            except NoPodAddress as error:
+            except (NoPodAddress, OSError) as error:
+                self._free_address()
                 self.told.warn("FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
                 return False
         conf = pod_resolv_conf(self.pod, self.world.node_resolv_conf, self.world.cluster_dns, self.world.cluster_domain)
@@ -158,6 +168,8 @@ class PodRun:
 
     async def _advance_init(self, container: ContainerRun) -> bool:
         """Whether the init container is through; simulated ones succeed at once, or as their own annotations say."""
+        if self.processes is not None and self.processes.backs(container):
+            return await self._advance_real_init(container)
         run_seconds, code = lifecycle.init_run(self.pod, container.name)
         while True:
             now = self.world.now()
@@ -177,9 +189,26 @@ class PodRun:
                 return False
             await self._end(container, code)
 
+    async def _advance_real_init(self, container: ContainerRun) -> bool:
+        """Whether it has succeeded; one that failed is tried again, or fails the pod."""
+        if container.running and self.processes is not None:
+            await self.processes.advance(container)
+        if isinstance(container.state, Terminated) and container.restart_at is None:
+            if container.state.exit_code == 0:
+                return True
+            if lifecycle.restart_policy_of(self.pod) == "Never":
+                await self._finish()
+                return False
+            self._wait_for_restart(container)
+        if not container.running and (container.restart_at is None or container.restart_at <= self.world.now()):
+            await self._start(container)
+        return isinstance(container.state, Terminated) and container.state.exit_code == 0
+
     async def _advance_long(self, container: ContainerRun) -> None:
         now = self.world.now()
-        if container.running:
+        if container.running and self.processes is not None and self.processes.runs(container):
+            await self.processes.advance(container)
+        elif container.running:
             if target_of_or_none(self.pod, container.name) != container.target:
                 await self._replace_backend(container)
             elif probe := container.must_restart:
@@ -260,6 +289,14 @@ class PodRun:
         if not self._prepare(container):
             return
         target = target_of(self.pod, container.name)
+        if target is None and self.processes is not None and self.processes.backs(container):
+            if await self.processes.start(container):
+                self._begin_probes(container, None)
+            elif isinstance(container.state, Terminated) and is_restarted(
+                lifecycle.restart_policy_of(self.pod), container.state.exit_code
+            ):
+                self._wait_for_restart(container)
+            return
         container.begin(
             self.world.at(), self.world.now(), None if target else lifecycle.run_seconds(self.pod, container.name)
         )
@@ -288,16 +325,21 @@ class PodRun:
         specs = probe_specs(container.manifest)
         if target is not None and (extra := default_probe(container.manifest)):
             specs = (*specs, extra)
-        if any(needs_program(spec) for spec in specs):
+        run_program = self.processes.prober(container) if self.processes is not None else None
+        if run_program is None and any(needs_program(spec) for spec in specs):
             self.told.programs_pass(container)
         probed = ProbedContainer(
-            container.manifest, self.address, self.world.host_network if target else self.world.network, target
+            container.manifest,
+            self.address,
+            self.world.host_network if target else self.world.network,
+            target,
+            run_program,
         )
         container.begin_probes(specs, probed, self.world.probes, self._probe_told)
 
     def _backend(self, container: ContainerRun, target: Target | None) -> Backend:
         if target is not None:
-            return ExternalBackend(self.world.network, self.world.host_network, target)
+            return ExternalBackend(self.network, self.world.host_network, target)
         described = EchoPod(
             pod=self.key.name,
             namespace=self.key.namespace,
@@ -309,7 +351,7 @@ class PodRun:
             is_ready=lambda: self.is_ready(container),
             log=lambda line: container.say(self.world.at(), line),
         )
-        return EchoBackend(self.world.network, described)
+        return EchoBackend(self.network, described)
 
     def _listens(self, container: ContainerRun) -> Iterator[Listen]:
         for port in declared_ports(container.manifest):
@@ -374,6 +416,8 @@ class PodRun:
 
     async def _finish(self) -> None:
         """Every container ended for good: free what the pod held; its status stays."""
+        if self.processes is not None:
+            await self.processes.stop_rest()
         for container in self.containers:
             if container.running:
                 await self._end(container, 0)
@@ -398,6 +442,11 @@ class PodRun:
             if container.backend is not None:
                 await container.backend.abort()
                 container.backend = None
+        if self.processes is not None:
+            await self.processes.close()
+        self._free_address()
+
+    def _free_address(self) -> None:
         if self.own_address:
             self.place.addresses.release(self.own_address)
             self.own_address = ""

@@ -80,6 +80,8 @@ class NodeStreams:
         each = self._container(run, container)
         if not each.running:
             raise BadRequest(f"container {each.name} is not running")
+        if run.processes is not None and run.processes.runs(each):
+            return await run.processes.exec(each, command, streams)
         env = self._environment(run, each, tty=streams.tty)
         program, problem = _program(command[0], env.get("PATH"))
         if program is None:
@@ -90,9 +92,12 @@ class NodeStreams:
         return await run_command(await self._spec(run, [program, *command[1:]], env, tty=streams.tty), streams)
 
     async def attach(self, namespace: str, pod: str, container: str, streams: Streams) -> Ended:
-        each = self._container(self._run(namespace, pod), container)
+        run = self._run(namespace, pod)
+        each = self._container(run, container)
         if each.log is None or not each.running:
             raise BadRequest(f"container {each.name} not found in pod {pod}_{namespace}")
+        if run.processes is not None and run.processes.runs(each):
+            return Ended(await run.processes.attach(each, streams))
         _, number = each.log.after(0)
         async for lines in _follow(each.log, number):
             for line in lines:

@@ -35,10 +35,11 @@ class ProbedContainer:
     address: str
     network: Network
     target: Target | None = None
+    run_program: Callable[[list[str], float], Awaitable[Result]] | None = None
 
     @property
     def simulated(self) -> bool:
-        return self.target is None
+        return self.target is None and self.run_program is None
 
     def endpoint(self, port: int, host: str = "") -> tuple[str, int]:
         if host:
@@ -50,7 +51,10 @@ class ProbedContainer:
 async def attempt(spec: ProbeSpec, container: ProbedContainer) -> Result:
     """One try of a probe, ended by its timeout. A probe that needs a program inside the container passes."""
     if needs_program(spec):
-        return Result(True)
+        if container.run_program is None or spec.action != "exec":
+            return Result(True)
+        command = [str(word) for word in (spec.handler["exec"] or {}).get("command") or ()]
+        return await container.run_program(command, spec.timeout_seconds)
     action = spec.handler[spec.action] or {}
     port = port_number(action.get("port"), container.manifest)
     if port is None:
