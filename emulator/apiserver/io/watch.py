@@ -9,7 +9,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from functools import partial
 
 from aiohttp import web
 
@@ -17,12 +17,14 @@ from emulator.api.errors import ApiError
 from emulator.api.kinds import Kind
 from emulator.api.meta import JsonObject
 from emulator.apiserver import shapes
+from emulator.apiserver.io.fanout import Fanout, Stream
 from emulator.apiserver.io.respond import dumps, warning_headers
 from emulator.apiserver.negotiation import JSON, Form
 from emulator.apiserver.parameters import ListParameters
 from emulator.apiserver.requestinfo import ResourceRequest
-from emulator.client.io.protocol import WatchEvent
 from emulator.registry.io.pipeline import Registry
+from emulator.registry.io.reader import Events
+from emulator.registry.options import WatchEvent
 
 MIN_WATCH_SECONDS = 1800  # kube-apiserver --min-request-timeout; a watch lasts up to twice that
 LAST_WRITE_SECONDS = 5.0  # for the end of the stream to reach a client that reads slowly
@@ -38,6 +40,7 @@ class Watches:
         self._rng = rng
         self._open: set[asyncio.Timeout] = set()
         self._lines = _Lines()
+        self._fanout = Fanout()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -77,17 +80,24 @@ class Watches:
                 response.enable_chunked_encoding()
             await response.prepare(request)
             encode = _Encoder(target.kind, form, include, self._clock, self._lines)
-            await self._stream(response, events, encode, seconds)
+            stream = Stream(request, events, encode, chunked=response.chunked, shared=not form.shape)
+            await self._stream(response, events, encode, seconds, stream)
         async with asyncio.timeout(LAST_WRITE_SECONDS):
             await response.write_eof()
         return response
 
-    async def _stream(self, response: web.StreamResponse, events: Any, encode: _Encoder, seconds: float) -> None:
+    async def _stream(
+        self, response: web.StreamResponse, events: Events, encode: _Encoder, seconds: float, stream: Stream
+    ) -> None:
+        events.divert(partial(self._fanout.wake, stream))
         try:
             async with asyncio.timeout(seconds) as limit:
                 self._open.add(limit)
+                stream.waiting = True
                 async for event in events:  # what waits behind it goes in the same write: the busier, the cheaper
+                    stream.waiting = False
                     await response.write(b"".join([encode(event), *map(encode, events.ready())]))
+                    stream.waiting = True
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -95,6 +105,7 @@ class Watches:
             async with asyncio.timeout(LAST_WRITE_SECONDS):
                 await response.write(_line("ERROR", error.status()))
         finally:
+            stream.waiting = False
             self._open.discard(limit)
 
 

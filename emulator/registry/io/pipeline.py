@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from emulator.api.errors import AlreadyExists, Conflict, NotFound
@@ -33,7 +34,7 @@ from emulator.registry.decoding import decoded, patched
 from emulator.registry.deletion import plan_deletion, plan_namespace_deletion
 from emulator.registry.initial import initial_objects
 from emulator.registry.io.commits import ATTEMPTS, Commits
-from emulator.registry.io.reader import Reader
+from emulator.registry.io.reader import Events, Reader
 from emulator.registry.jsoncopy import json_copy
 from emulator.registry.metadata import (
     check_version,
@@ -48,7 +49,6 @@ from emulator.registry.options import (
     Deleted,
     DeleteOptions,
     Listing,
-    WatchEvent,
     WriteOptions,
     Written,
 )
@@ -127,7 +127,7 @@ class Registry:
         allow_bookmarks: bool = False,
         send_initial_events: bool | None = None,
         timeout_seconds: float | None = None,
-    ) -> AsyncIterator[AsyncIterator[WatchEvent]]:
+    ) -> AsyncIterator[Events]:
         """Events after resource_version; "" and "0" begin with the present objects as ADDED.
 
         The iterator raises Expired for a forgotten revision and for a watcher that fell behind.
@@ -142,8 +142,9 @@ class Registry:
             allow_bookmarks=allow_bookmarks,
             send_initial_events=send_initial_events,
             timeout_seconds=timeout_seconds,
+            shown=None if kind.storage is None else partial(shown_event, kind),
         ) as events:
-            yield events if kind.storage is None else (shown_event(kind, event) async for event in events)
+            yield events
 
     # -- writes ------------------------------------------------------------------------------------------------
 

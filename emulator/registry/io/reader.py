@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from emulator.api.errors import ApiError, BadRequest, Expired, Invalid, NotFound, invalid
@@ -15,9 +15,10 @@ from emulator.registry.options import Listing, WatchEvent
 from emulator.registry.paging import INCONSISTENT, ContinueExpired, decode_token, encode_token
 from emulator.registry.predicates import Predicate, predicate, watched
 from emulator.registry.strategy import Strategy
-from emulator.store.history import Compacted
+from emulator.store.history import Compacted, Event
 from emulator.store.io.store import Store, Watcher
 
+Change = Event
 BOOKMARK_SECONDS = 60.0  # k8s.io/apiserver's cacher sends one about every minute
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
@@ -83,7 +84,9 @@ class Reader:
         allow_bookmarks: bool,
         send_initial_events: bool | None,
         timeout_seconds: float | None,
-    ) -> AsyncIterator[AsyncIterator[WatchEvent]]:
+        shown: Callable[[WatchEvent], WatchEvent] | None = None,
+    ) -> AsyncIterator[Events]:
+        """shown: how a client of another version sees an event."""
         kind, prefix = strategy.kind, prefix_of(namespace)
         selects = predicate(strategy, label_selector, field_selector)
         revision = _watch_revision(kind, resource_version)
@@ -102,7 +105,9 @@ class Reader:
                 watcher = await stack.enter_async_context(self._store.watch(kind.resource, prefix, revision=revision))
             except Compacted as error:
                 watcher = error  # told by the stream, as its first event
-            yield Events(kind, watcher, selects, first, bookmarks=allow_bookmarks, timeout_seconds=timeout_seconds)
+            yield Events(
+                kind, watcher, selects, first, bookmarks=allow_bookmarks, timeout_seconds=timeout_seconds, shown=shown
+            )
 
 
 class Events:
@@ -117,11 +122,13 @@ class Events:
         *,
         bookmarks: bool,
         timeout_seconds: float | None,
+        shown: Callable[[WatchEvent], WatchEvent] | None = None,
     ) -> None:
         self._kind = kind
         self._watcher = watcher
         self._selects = selects
-        self._pending = deque(first)
+        self._shown = shown
+        self._pending = deque(first if shown is None else map(shown, first))
         self._bookmarks = bookmarks
         now = asyncio.get_running_loop().time()
         self._ends = None if timeout_seconds is None else now + timeout_seconds
@@ -141,6 +148,31 @@ class Events:
         self._pending.clear()
         return events
 
+    @property
+    def whole(self) -> bool:
+        """Whether every change is told as it is: no selector, no other version."""
+        return self._selects is None and self._shown is None
+
+    def divert(self, wake: Callable[[], None]) -> None:
+        """From now on a change calls `wake`, for somebody who then takes it; `rouse` ends a wait in this iterator."""
+        if not isinstance(self._watcher, Compacted):
+            self._watcher.divert(wake)
+
+    def rouse(self) -> None:
+        if not isinstance(self._watcher, Compacted):
+            self._watcher.rouse()
+
+    def take(self) -> list[Change]:
+        """The changes that are there, of which `told` are to be told. Raises Expired."""
+        try:
+            return [] if isinstance(self._watcher, Compacted) else self._watcher.take()
+        except Compacted as error:
+            raise Expired(str(error)) from None
+
+    def told(self, changes: Iterable[Change]) -> list[WatchEvent]:
+        found = [told for change in changes if (told := watched(change, self._selects)) is not None]
+        return found if self._shown is None else [self._shown(event) for event in found]
+
     async def _more(self) -> None:
         if isinstance(self._watcher, Compacted):
             raise Expired(str(self._watcher))
@@ -149,17 +181,15 @@ class Events:
             raise StopAsyncIteration
         if self._bookmarks and now >= self._next_bookmark:
             self._next_bookmark = now + BOOKMARK_SECONDS
-            self._pending.append(bookmark(self._kind, self._watcher.revision))
+            mark = bookmark(self._kind, self._watcher.revision)
+            self._pending.append(mark if self._shown is None else self._shown(mark))
             return
         wakes = [at for at in (self._ends, self._next_bookmark if self._bookmarks else None) if at is not None]
         try:
             events = await self._watcher.next(max(min(wakes) - now, 0) if wakes else None)
         except Compacted as error:
             raise Expired(str(error)) from None
-        for event in events:
-            told = watched(event, self._selects)
-            if told is not None:
-                self._pending.append(told)
+        self._pending.extend(self.told(events))
 
 
 def bookmark(kind: Kind, revision: int, *, initial_events_end: bool = False) -> WatchEvent:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from emulator.api.meta import JsonObject
@@ -18,7 +18,7 @@ class MemoryStore:
         self._history = History(retained)
         self._cache = WatchCache(self._history)
         self._queue_limit = queue_limit
-        self._sleepers: dict[int, asyncio.Event] = {}
+        self._watchers: dict[int, MemoryWatcher] = {}
 
     async def revision(self) -> int:
         return self._history.revision
@@ -38,18 +38,18 @@ class MemoryStore:
     async def commit(self, resource: str, key: str, object: JsonObject | None, *, expected: str) -> Event:
         event = self._history.commit(resource, key, object, expected=expected)
         for queue in self._cache.publish(event):
-            self._sleepers[id(queue)].set()
+            self._watchers[id(queue)].wake()
         return event
 
     @asynccontextmanager
     async def watch(self, resource: str, prefix: str = "", *, revision: int) -> AsyncIterator[MemoryWatcher]:
         queue = self._cache.add(resource, prefix, revision, self._queue_limit)
-        awake = self._sleepers[id(queue)] = asyncio.Event()
+        watcher = self._watchers[id(queue)] = MemoryWatcher(self._history, queue)
         try:
-            yield MemoryWatcher(self._history, queue, awake)
+            yield watcher
         finally:
             self._cache.remove(queue)
-            del self._sleepers[id(queue)]
+            del self._watchers[id(queue)]
 
     async def compact(self, revision: int) -> None:
         self._history.compact(revision)
@@ -61,10 +61,11 @@ class MemoryStore:
 class MemoryWatcher:
     """Fulfils Watcher."""
 
-    def __init__(self, history: History, queue: Queue, awake: asyncio.Event) -> None:
+    def __init__(self, history: History, queue: Queue) -> None:
         self._history = history
         self._queue = queue
-        self._awake = awake
+        self._awake = asyncio.Event()
+        self.wake: Callable[[], None] = self._awake.set
 
     @property
     def revision(self) -> int:
@@ -78,6 +79,15 @@ class MemoryWatcher:
                     await self._awake.wait()
             except TimeoutError:
                 pass
+        return self.take()
+
+    def take(self) -> list[Event]:
         if self._queue.expired:
             raise Compacted(self._queue.taken, self._history.revision)
         return self._queue.take(self._history.revision)
+
+    def divert(self, wake: Callable[[], None]) -> None:
+        self.wake = wake
+
+    def rouse(self) -> None:
+        self._awake.set()

@@ -6,6 +6,7 @@ Objects handed in are not changed, objects handed out are shared and must not be
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -22,8 +23,18 @@ class Watcher(Protocol):
         ...
 
     async def next(self, timeout_seconds: float | None = None) -> list[Event]:
-        """At least one change, or none when the time is up. Raises Compacted when the watcher fell behind."""
+        """At least one change, or none when the time is up or it was roused. Raises Compacted when it fell behind."""
         ...
+
+    def take(self) -> list[Event]:
+        """The changes that are there. Raises Compacted when the watcher fell behind."""
+        ...
+
+    def divert(self, wake: Callable[[], None]) -> None:
+        """From now on a change calls `wake` instead of ending the wait in `next`; what waits there is ended by `rouse`."""
+        ...
+
+    def rouse(self) -> None: ...
 
 
 class Store(Protocol):
