@@ -10,7 +10,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +74,50 @@ def loads(raw: bytes) -> tuple[Any, list[str]]:
     return _plain(document, "", duplicates, 0), duplicates
 
 
+class Duplicate(str):
+    """`duplicate field "spec.paused"`, and where it came: after what field that was new."""
+
+    __slots__ = ("after", "path")
+
+    path: str
+    after: str
+
+    @classmethod
+    def of(cls, path: str, after: str) -> Duplicate:
+        found = cls(f'duplicate field "{path}"')
+        found.path, found.after = path, after
+        return found
+
+
+def strict_errors(document: Any, duplicates: Sequence[str], unknown: Sequence[str]) -> list[str]:
+    """Both kinds of strict error in the order in which a decoder meets them; nothing of what stands in unknown fields."""
+    placed = [found for found in duplicates if isinstance(found, Duplicate)]
+    if not placed or not unknown:
+        return [*duplicates, *unknown]
+    errors: list[str] = [found for found in duplicates if not isinstance(found, Duplicate)]
+    left = set(unknown)
+
+    def visit(node: Any, path: str) -> None:
+        if isinstance(node, list):
+            for index, item in enumerate(node):
+                visit(item, f"{path}[{index}]")
+            return
+        for key, value in node.items() if isinstance(node, dict) else ():
+            where = f"{path}.{key}" if path else str(key)
+            text = f'unknown field "{where}"'
+            if text in left:
+                left.remove(text)
+                errors.append(text)
+                hidden.append(where)
+            else:
+                visit(value, where)
+            errors.extend(found for found in placed if found.after == where and found.path not in hidden)
+
+    hidden: list[str] = []
+    visit(document, "")
+    return [*errors, *(text for text in unknown if text in left)]
+
+
 class _Pairs(list[tuple[str, Any]]):
     """An object with its fields as they stood."""
 
@@ -83,10 +127,13 @@ def _plain(node: Any, path: str, duplicates: list[str], depth: int) -> Any:
         raise BadRequest("exceeded max depth")
     if isinstance(node, _Pairs):
         out: JsonObject = {}
+        newest = ""
         for key, value in node:
             where = f"{path}.{key}" if path else key
             if key in out:
-                duplicates.append(f'duplicate field "{where}"')
+                duplicates.append(Duplicate.of(where, newest))
+            else:
+                newest = where
             out[key] = _plain(value, where, duplicates, depth + 1) if isinstance(value, list) else value
         return out
     if isinstance(node, list):
@@ -238,7 +285,14 @@ def _integer(limit: int) -> Callable[[Any], Any]:
 
 
 def _int_or_string(value: Any) -> Any:
-    return value if isinstance(value, int | str) and not isinstance(value, bool) else _WRONG
+    if isinstance(value, str):
+        return value
+    limit = INT_LIMITS["int32"]
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not -limit <= value < limit:
+        raise _Malformed(f"json: cannot unmarshal {_json_type(value, 'int32')} into Go value of type int32")
+    return value
 
 
 def _quantity(value: Any) -> Any:

@@ -14,7 +14,7 @@ from emulator.api.kinds import Kind
 from emulator.api.meta import JsonObject
 from emulator.api.names import dns1123_subdomain, validate_metadata
 from emulator.api.patch import json_patch, merge_patch, strategic_merge_patch
-from emulator.api.schema import decode
+from emulator.api.schema import decode, strict_errors
 from emulator.registry.conversion.shapes import from_storage, to_storage
 from emulator.registry.options import WriteOptions
 from emulator.registry.strategy import Strategy
@@ -23,7 +23,7 @@ from emulator.registry.strategy import Strategy
 def decoded(kind: Kind, object: JsonObject, options: WriteOptions) -> tuple[JsonObject, list[str]]:
     """A private copy with the kind's types, in the stored shape, and warnings. Raises BadRequest."""
     own, unknown = _typed(kind, object)
-    problems = [*options.duplicates, *unknown]
+    problems = strict_errors(object, options.duplicates, unknown)
     if problems and options.field_validation == "Strict":
         raise BadRequest(f"{_not_handled(kind)}strict decoding error: {', '.join(problems)}")
     return own, _warnings(problems, options)

@@ -8,7 +8,7 @@ import pytest
 
 from emulator.api.errors import BadRequest
 from emulator.api.kinds import CONFIG_MAP, NODE, SERVICE, Kind
-from emulator.api.schema import decode, loads
+from emulator.api.schema import decode, loads, strict_errors
 
 MISMATCHES: list[tuple[Kind, dict[str, Any], str, str]] = [
     (
@@ -120,6 +120,28 @@ def test_fields_that_come_twice() -> None:
     document, duplicates = loads(b'{"a": 1, "b": [{"c": 1, "c": 2}], "a": 3}')
     assert document == {"a": 3, "b": [{"c": 2}]}
     assert sorted(duplicates) == ['duplicate field "a"', 'duplicate field "b[0].c"']
+
+
+def test_strict_errors_come_as_they_are_met() -> None:
+    raw = b"""{"metadata": {"name": "a"}, "spec": {"unknown1": 1, "twice": 1, "twice": 2, "type": "x", "type": "y",
+        "ports": [{"port": 1, "nested": 1, "name": "a", "name": "b"}]}, "kind": "Service", "metadata": {}}"""
+    document, duplicates = loads(raw)
+    found = strict_errors(document, duplicates, decode(SERVICE, document).unknown)
+    assert found == [
+        'unknown field "spec.unknown1"',
+        'unknown field "spec.twice"',
+        'duplicate field "spec.type"',
+        'unknown field "spec.ports[0].nested"',
+        'duplicate field "spec.ports[0].name"',
+        'duplicate field "metadata"',
+    ]
+
+
+def test_ports_are_numbers_or_names() -> None:
+    for wrong, what in ((True, "bool"), (1.5, "number 1.5"), ([], "array"), (2**31, f"number {2**31}")):
+        with pytest.raises(BadRequest, match=f"cannot unmarshal {what} into Go value of type int32$"):
+            decode(SERVICE, {"spec": {"ports": [{"targetPort": wrong}]}})
+    assert decode(SERVICE, {"spec": {"ports": [{"targetPort": 8.0}]}}).object["spec"]["ports"] == [{"targetPort": 8}]
 
 
 @pytest.mark.parametrize(
