@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 import orjson
-import yaml
 from aiohttp import web
 from multidict import CIMultiDict
 
 from emulator.api.errors import ApiError
 from emulator.api.meta import JsonObject
 from emulator.apiserver.negotiation import JSON, PLAIN, Form
+from emulator.apiserver.yamltext import yaml_text
 
 NOT_FOUND_TEXT = "404 page not found\n"  # Go's net/http, for paths no API group serves
 
@@ -36,7 +36,7 @@ def object_response(
 ) -> web.Response:
     headers = warning_headers(warnings)
     headers["Cache-Control"] = "no-cache, private"
-    raw = yaml.safe_dump(body, sort_keys=False, allow_unicode=True).encode() if form.yaml else dumps(body)
+    raw = yaml_text(body) if form.yaml else dumps(body)
     return web.Response(body=raw, status=status, headers=headers, content_type=form.content_type)
 
 
