@@ -162,6 +162,6 @@ class _RegexTable:
             found += self._by_prefix.get(folded[:length], ())
         found.sort(key=lambda candidate: candidate.place)
         for candidate in found:
-            if candidate.pattern is None or candidate.pattern.match(path):
+            if candidate.pattern is None or candidate.pattern.search(path):
                 return Found(candidate.route)
         return None

@@ -246,7 +246,10 @@ class _Compiler:
 
     def _finished(self, server: _Server) -> Server:
         locations = list(server.locations.values())
-        is_regex = any(_rewrites(held.settings, held.path) or held.settings.use_regex for held in locations)
+        is_regex = any(
+            held.settings.use_regex or (not held.is_default and _rewrites(held.settings, held.path))
+            for held in locations
+        )
         locations.sort(key=lambda held: held.path.encode(), reverse=True)
         locations.sort(key=lambda held: len(held.path.encode()), reverse=True)  # stable: the longest first
         aliases = tuple(alias for alias in server.aliases if alias != server.host and alias not in self.servers)
