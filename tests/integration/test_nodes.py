@@ -208,5 +208,32 @@ async def test_a_node_that_was_deleted_and_put_back_takes_pods_again(cluster: Cl
     await eventually(whole)
     await deploy(cluster, 4)
     assert {len(await pods(cluster, name)) for name in ("node-1", "node-2")} == {2}
-    leases = (await cluster.client.list(LEASE, "kube-node-lease")).items
-    assert {lease["metadata"]["name"] for lease in leases} == {"node-1", "node-2"}
+
+    async def alive() -> bool:
+        leases = (await cluster.client.list(LEASE, "kube-node-lease")).items
+        return {lease["metadata"]["name"] for lease in leases} == {"node-1", "node-2"}
+
+    await eventually(alive, seconds=15.0)
+
+
+async def test_labels_and_taints_come_from_a_manifest(cluster: Cluster) -> None:
+    """A Node among the manifests of `kubemu up -f` says how a node is to be."""
+    taint = {"key": "only", "value": "special", "effect": "NoSchedule"}
+    await cluster.apply(
+        [
+            {
+                "apiVersion": "v1",
+                "kind": "Node",
+                "metadata": {"name": "node-2", "labels": {"ssd": "true", "topology.kubernetes.io/zone": "b"}},
+                "spec": {"taints": [taint]},
+            }
+        ]
+    )
+    node = await cluster.client.get(NODE, "node-2")
+    assert node["metadata"]["labels"]["ssd"] == "true"
+    assert node["metadata"]["labels"]["kubernetes.io/hostname"] == "node-2"
+    assert node["spec"]["podCIDR"] == "127.1.8.0/21"
+    await deploy(cluster, 2)
+    assert len(await pods(cluster, "node-1")) == 2
+    node = await cluster.client.get(NODE, "node-2")
+    assert node["spec"]["taints"] == [taint]

@@ -6,6 +6,7 @@ An annotation on the Node steers them: kubemu.dev/ready "false" reports the node
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -99,11 +100,11 @@ class Heartbeat:
                 return
 
     async def _renew(self, name: str, node: JsonObject) -> None:
-        renewed = format_micro_time(self._at())
+        lease = nodes.lease_object(node, format_micro_time(self._at()))
+        owners, renewed = lease["metadata"]["ownerReferences"], lease["spec"]["renewTime"]
+        change = {"metadata": {"ownerReferences": owners}, "spec": {"renewTime": renewed}}
         try:
-            await self._client.patch(LEASE, name, nodes.LEASES, patch={"spec": {"renewTime": renewed}})
+            await self._client.patch(LEASE, name, nodes.LEASES, patch=change)
         except NotFound:
-            try:
-                await self._client.create(LEASE, nodes.lease_object(node, renewed))
-            except AlreadyExists:
-                return
+            with contextlib.suppress(AlreadyExists):
+                await self._client.create(LEASE, lease)
