@@ -12,7 +12,8 @@ from typing import Any
 from emulator.api.meta import JsonObject
 
 ISSUER = "https://kubernetes.default.svc.cluster.local"
-AUTHENTICATED = "system:authenticated"
+AUTHENTICATED, UNAUTHENTICATED = "system:authenticated", "system:unauthenticated"
+ANONYMOUS = "system:anonymous"
 ACCOUNT_PREFIX = "system:serviceaccount:"
 ACCOUNTS_GROUP = "system:serviceaccounts"
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from emulator.api.errors import ApiError, InternalError, StartError
+from emulator.apiserver.impersonation import impersonated
 from emulator.apiserver.io.accounts import Accounts
 from emulator.apiserver.io.auth import Authenticator, is_open
 from emulator.apiserver.io.documents import Documents
@@ -27,7 +28,7 @@ from emulator.apiserver.io.tls import server_context
 from emulator.apiserver.io.watch import Watches
 from emulator.apiserver.parameters import flag
 from emulator.apiserver.requestinfo import OtherRequest, ResourceRequest, target_of
-from emulator.apiserver.users import User
+from emulator.apiserver.users import ANONYMOUS, UNAUTHENTICATED, User
 from emulator.config.settings import ClusterConfig
 from emulator.io.clock import randrange, utc_now
 from emulator.io.podstreams import PodStreams
@@ -47,7 +48,7 @@ HANDSHAKE_SECONDS = 10.0
 TLS_SHUTDOWN_SECONDS = 1.0
 LINGER_SECONDS = 2.0  # for reading the rest of a refused body, so that the client sees the answer
 DRAIN_SECONDS = 2.0  # how long requests under way may take when the server stops
-ANYBODY = User("system:anonymous", groups=("system:unauthenticated",))
+ANYBODY = User(ANONYMOUS, groups=(UNAUTHENTICATED,))
 
 
 class ApiServer:
@@ -173,7 +174,9 @@ class ApiServer:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             path = request.rel_url.raw_path
-            user = ANYBODY if is_open(path.rstrip("/")) else await self._auth.user(request)
+            user = ANYBODY
+            if not is_open(path.rstrip("/")):
+                user = impersonated(await self._auth.user(request), request.headers.items())
             target = target_of(request.method, path, watch=flag(_query(request), "watch"))
             if isinstance(target, ResourceRequest):
                 return await self._handlers.handle(request, target, _query(request), user)
