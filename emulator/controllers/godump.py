@@ -91,28 +91,35 @@ def _scalar(type: str, value: Any) -> str:
             return f"{{Type:(intstr.Type)1 IntVal:(int32)0 StrVal:(string){value}}}"
         return f"{{Type:(intstr.Type)0 IntVal:(int32){value or 0} StrVal:(string)}}"
     if type == "resource.Quantity":
-        return _quantity("" if value is None else str(value))
+        return _quantity("0" if value is None else str(value))  # Go writes an absent one as 0
     return "" if value is None else str(value)
 
 
 def _quantity(text: str) -> str:
-    """As resource.ParseQuantity holds the text on its fast path, which all ordinary amounts take."""
-    amount, scale, form = 0, 0, ""
-    if text not in ("", "0"):
-        amount, scale, form = _parsed(text)
+    """As resource.ParseQuantity holds the text on its fast path, which all ordinary amounts take.
+
+    The text itself is kept only where it surely is the canonical spelling.
+    """
+    amount, scale, form, kept = 0, 0, "DecimalSI", text
+    if text != "0":
+        digits, scale, form, factor = _parsed(text)
+        amount = digits * factor
+        shown = str(abs(digits))
+        canonical = digits & 7 != 0 if form == "BinarySI" else scale % 3 == 0 and not shown.endswith("000")
+        kept = text if canonical and digits else ""
     held = f"i:(resource.int64Amount){{value:(int64){amount} scale:(resource.Scale){scale}}}"
     return (
-        f"{{{held} d:(resource.infDecAmount){{Dec:(*inf.Dec)<nil>}} s:(string){text} Format:(resource.Format){form}}}"
+        f"{{{held} d:(resource.infDecAmount){{Dec:(*inf.Dec)<nil>}} s:(string){kept} Format:(resource.Format){form}}}"
     )
 
 
-def _parsed(text: str) -> tuple[int, int, str]:
+def _parsed(text: str) -> tuple[int, int, str, int]:
+    """The digits as one number, the power of ten they are scaled by, the format, and a binary suffix's factor."""
     match = _QUANTITY.fullmatch(text)
     sign, whole, fraction, suffix = match.groups(default="") if match else ("", text, "", "")
-    whole = whole.lstrip("0") or "0"
-    amount = int(f"{sign}{whole}{fraction}")
+    digits = int(f"{sign}{whole or 0}{fraction}")
     if suffix in _BINARY:
-        return amount << _BINARY[suffix], -len(fraction), "BinarySI"
+        return digits, -len(fraction), "BinarySI", 1 << _BINARY[suffix]
     if suffix in _DECIMAL:
-        return amount, _DECIMAL[suffix] - len(fraction), "DecimalSI"
-    return amount, int(suffix[1:] or 0) - len(fraction), "DecimalExponent"
+        return digits, _DECIMAL[suffix] - len(fraction), "DecimalSI", 1
+    return digits, int(suffix[1:] or 0) - len(fraction), "DecimalExponent", 1

@@ -66,7 +66,28 @@ VALUES = [
             "d:(resource.infDecAmount){Dec:(*inf.Dec)<nil>} s:(string)250m Format:(resource.Format)DecimalSI}]"
         ),
     ),
-    ({"spec": {"overhead": {"memory": "64Mi"}}}, "{value:(int64)67108864 scale:(resource.Scale)0}"),
+    (
+        {"spec": {"overhead": {"memory": "100Mi"}}},
+        (
+            "{value:(int64)104857600 scale:(resource.Scale)0} "
+            "d:(resource.infDecAmount){Dec:(*inf.Dec)<nil>} s:(string)100Mi Format:(resource.Format)BinarySI}"
+        ),
+    ),
+    (  # the text of a multiple of 8 is not kept: it might be spelled with a greater suffix
+        {"spec": {"overhead": {"memory": "64Mi"}}},
+        (
+            "{value:(int64)67108864 scale:(resource.Scale)0} "
+            "d:(resource.infDecAmount){Dec:(*inf.Dec)<nil>} s:(string) Format:(resource.Format)BinarySI}"
+        ),
+    ),
+    ({"spec": {"overhead": {"cpu": "2"}}}, "{value:(int64)2 scale:(resource.Scale)0}"),
+    (
+        {"spec": {"overhead": {"cpu": "0"}}},
+        (
+            "{value:(int64)0 scale:(resource.Scale)0} "
+            "d:(resource.infDecAmount){Dec:(*inf.Dec)<nil>} s:(string)0 Format:(resource.Format)DecimalSI}"
+        ),
+    ),
     (
         {"spec": {"containers": [{"name": "c", "livenessProbe": {"httpGet": {"port": "http"}}}]}},
         "Port:(intstr.IntOrString){Type:(intstr.Type)1 IntVal:(int32)0 StrVal:(string)http}",
