@@ -245,7 +245,7 @@ class _Compiler:
     # -- the end ---------------------------------------------------------------------------------------------
 
     def _finished(self, server: _Server) -> Server:
-        locations = list(server.locations.values())
+        locations = sorted(server.locations.values(), key=lambda held: held.is_default)
         is_regex = any(
             held.settings.use_regex or (not held.is_default and _rewrites(held.settings, held.path))
             for held in locations
