@@ -391,15 +391,15 @@ class Cluster:
         if why := has_failed(kind, object):
             raise NotReady(f"{title} will not be ready: {why}")
         if kind is SERVICE:
-            return self._is_served(object)
+            return await self._is_served(object)
         return is_ready(kind, object) or (not self.config.nodes and kind.group in ("", "apps", "batch"))
 
-    def _is_served(self, service: JsonObject) -> bool:
+    async def _is_served(self, service: JsonObject) -> bool:
         assigned = service["spec"].get("type") == "LoadBalancer" and self.config.load_balancer == "assign"
         if assigned and not service["spec"].get("loadBalancerClass"):
             return bool((service.get("status") or {}).get("loadBalancer", {}).get("ingress"))
-        held = self.informers[SERVICE].index.by_key(key_of(service))
-        return held is not None and self.proxy.follows(held)
+        pods = (await self.client.list(POD, key_of(service).namespace)).items if service["spec"].get("selector") else ()
+        return self.proxy.follows(service, pods)
 
     async def wait_for(
         self,

@@ -32,7 +32,7 @@ async def addresses(name: str, port: int) -> list[str]:
         found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
     except socket.gaierror:  # no pod is ready yet
         return []
-    return sorted({entry[4][0] for entry in found})
+    return sorted({str(entry[4][0]) for entry in found})
 
 
 async def test_each_pod_gets_its_share(cluster: Cluster) -> None:

@@ -42,9 +42,5 @@ async def test_code_of_this_process(cluster: Cluster) -> None:
 
 async def test_a_job_of_its_own(cluster: Cluster) -> None:
     await cluster.apply(WEBAPP, wait=True)
-    environment = {**os.environ, **cluster.env()}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", JOB, env=environment, stdout=asyncio.subprocess.PIPE
-    )
-    out, _ = await asyncio.wait_for(process.communicate(), 20)
-    assert (process.returncode, out.decode().strip()) == (0, "done")
+    done = await cluster.run(sys.executable, "-c", JOB)
+    assert (done.returncode, done.stdout.strip()) == (0, b"done")

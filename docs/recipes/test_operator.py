@@ -9,7 +9,7 @@ from typing import Any
 import kopf
 import pytest
 
-from emulator import ApiError, Cluster
+from emulator import Cluster
 from emulator.api.kinds import SERVICE
 
 pytestmark = pytest.mark.asyncio
@@ -69,20 +69,10 @@ async def running(registry: kopf.OperatorRegistry) -> AsyncIterator[None]:
             stop.set()
 
 
-async def exists(cluster: Cluster, target: str) -> bool:
-    try:
-        await cluster.get(target)
-    except ApiError:
-        return False
-    return True
-
-
 async def test_the_operator_keeps_services(cluster: Cluster) -> None:
-    async with running(operator_for(cluster)), asyncio.timeout(20):
+    async with running(operator_for(cluster)):
         await cluster.apply(WANTED)
-        while not await exists(cluster, "service/shop"):
-            await asyncio.sleep(0.02)
+        await cluster.wait_for("service/shop", "exists")
         await cluster.delete(WANTED)
-        while await exists(cluster, "configmap/shop"):  # until the operator has let go of it
-            await asyncio.sleep(0.02)
-        assert not await exists(cluster, "service/shop")
+        await cluster.wait_for("configmap/shop", "delete")  # until the operator has let go of it
+        assert "shop" not in {each["metadata"]["name"] for each in await cluster.list("services")}

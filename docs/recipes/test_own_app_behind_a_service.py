@@ -1,9 +1,7 @@
 """A handler of the test behind a Service name: what your app calls is answered, and recorded, by the test."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
 
@@ -11,49 +9,38 @@ from emulator import Cluster
 
 pytestmark = pytest.mark.asyncio
 
-MAIL = """
-apiVersion: v1
-kind: Service
-metadata: {name: mail}
-spec: {selector: {app: mail}, ports: [{port: 8080}]}
----
-apiVersion: v1
-kind: Pod
-metadata:
-  name: mail-0
-  labels: {app: mail}
-  annotations: {kubemu.dev/backend: "127.0.0.1:%d"}
-spec: {containers: [{name: mail, image: mail, ports: [{containerPort: 8080}]}]}
-"""
+
+async def send_mail(cluster: Cluster, text: str) -> Any:
+    """The code under test calls http://mail:8080, with a session that knows the cluster's names."""
+    async with cluster.http.post("http://mail:8080/send", data=text) as answer:
+        return await answer.json()
 
 
-@asynccontextmanager
-async def served(app: web.Application) -> AsyncIterator[int]:
-    """The port of a running app; with an ASGI app, start uvicorn here instead."""
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
+async def asgi_app(scope: Any, receive: Any, send: Any) -> None:
+    """The least of ASGI applications; FastAPI's and Starlette's are used alike."""
+    if scope["type"] == "http":
+        await receive()
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b'{"queued": 1}'})
 
 
-async def test_the_mail_is_sent(cluster: Cluster) -> None:
-    sent: list[str] = []
+async def test_a_fixed_answer(cluster: Cluster) -> None:
+    async with cluster.serve("mail", {"queued": 1}, 8080) as mail:
+        assert await send_mail(cluster, "hello") == {"queued": 1}
+    assert [(request.path, request.body) for request in mail.requests] == [("/send", b"hello")]
 
+
+async def test_an_aiohttp_application(cluster: Cluster) -> None:
     async def take(request: web.Request) -> web.Response:
-        sent.append(await request.text())
-        return web.json_response({"queued": len(sent)})
+        return web.json_response({"queued": len(await request.text())})
 
     app = web.Application()
     app.router.add_post("/send", take)
-    async with served(app) as port:
-        await cluster.apply(MAIL % port, wait=True)
-        async with (
-            aiohttp.ClientSession(connector=cluster.connector()) as session,
-            session.post("http://mail:8080/send", data="hello") as answer,
-        ):
-            assert await answer.json() == {"queued": 1}
-    assert sent == ["hello"]
+    async with cluster.serve("mail", app, 8080):
+        assert await send_mail(cluster, "hello") == {"queued": 5}
+
+
+async def test_an_asgi_application(cluster: Cluster) -> None:
+    async with cluster.serve("mail", asgi_app, 8080):
+        assert await send_mail(cluster, "hello") == {"queued": 1}

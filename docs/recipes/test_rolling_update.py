@@ -1,6 +1,7 @@
 """A Deployment gets a new image while clients keep asking; none of them sees an error."""
 
 import asyncio
+from typing import Any
 
 import aiohttp
 import pytest
@@ -28,19 +29,15 @@ spec:
 """
 
 
-async def rolled_out(cluster: Cluster, generation: int) -> None:
-    async with asyncio.timeout(30):
-        while True:
-            status = (await cluster.get("deployment/webapp")).get("status") or {}
-            counts = [status.get(name) for name in ("replicas", "updatedReplicas", "availableReplicas")]
-            if status.get("observedGeneration") == generation and counts == [3, 3, 3]:
-                return
-            await asyncio.sleep(0.02)
+def rolled_out(deployment: dict[str, Any]) -> bool:
+    status = deployment.get("status") or {}
+    counts = [status.get(name) for name in ("replicas", "updatedReplicas", "availableReplicas")]
+    return status.get("observedGeneration") == deployment["metadata"]["generation"] and counts == [3, 3, 3]
 
 
 async def test_no_request_is_lost(cluster: Cluster) -> None:
     await cluster.apply(WEBAPP, wait=True)
-    await rolled_out(cluster, 1)
+    await cluster.wait_for("deployment/webapp", rolled_out)
     seen: set[str] = set()
     done = asyncio.Event()
 
@@ -58,6 +55,6 @@ async def test_no_request_is_lost(cluster: Cluster) -> None:
         image = {"containers": [{"name": "webapp", "image": "webapp:2"}]}
         patch = {"spec": {"template": {"spec": image}}}
         await cluster.client.patch(DEPLOYMENT, "webapp", "default", patch=patch, patch_type="strategic")
-        await rolled_out(cluster, 2)
+        await cluster.wait_for("deployment/webapp", rolled_out)
         done.set()
     assert len(seen) > 3  # pods of both generations answered

@@ -1,15 +1,11 @@
-"""A synchronous test: the cluster runs in a thread with a loop of its own, the test uses requests."""
+"""A synchronous test: the cluster runs in a thread of its own, the test uses requests."""
 
-import asyncio
-import threading
-from collections.abc import Coroutine, Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator
 
 import pytest
 import requests
-from conftest import config
 
-from emulator import Cluster
+from emulator.testing.sync import SyncCluster
 
 WEBAPP = """
 apiVersion: v1
@@ -22,45 +18,20 @@ kind: Pod
 metadata: {name: webapp-0, labels: {app: webapp}}
 spec: {containers: [{name: webapp, image: webapp, ports: [{containerPort: 8080}]}]}
 """
-Result = TypeVar("Result")
-
-
-class Background:
-    """A cluster in a thread."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever)
-        self.cluster = Cluster(config())
-
-    def do(self, work: Coroutine[Any, Any, Result]) -> Result:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout=30)
 
 
 @pytest.fixture
-def background() -> Iterator[Background]:
-    made = Background()
-    made.thread.start()
-    try:
-        made.do(made.cluster.start())
-        yield made
-    finally:
-        made.do(made.cluster.stop())
-        made.loop.call_soon_threadsafe(made.loop.stop)
-        made.thread.join()
-        made.loop.close()
+def sync_cluster() -> Iterator[SyncCluster]:
+    with SyncCluster() as cluster:
+        cluster.apply(WEBAPP, wait=True)
+        yield cluster
 
 
-def test_a_request_by_name(background: Background) -> None:
-    cluster = background.cluster
-    background.do(cluster.apply(WEBAPP, wait=True))
-    with requests.Session() as session:
-        session.mount("http://", cluster.requests_adapter())
+def test_a_request_by_name(sync_cluster: SyncCluster) -> None:
+    with sync_cluster.http() as session:
         assert session.get("http://webapp:8080/hostname", timeout=5).text == "webapp-0"
 
 
-def test_code_that_has_its_own_session(background: Background) -> None:
-    cluster = background.cluster
-    background.do(cluster.apply(WEBAPP, wait=True))
-    with cluster.patch_resolver():
+def test_code_that_has_its_own_session(sync_cluster: SyncCluster) -> None:
+    with sync_cluster.patch_resolver():
         assert requests.get("http://webapp.default.svc:8080/hostname", timeout=5).text == "webapp-0"

@@ -71,7 +71,7 @@ class ChangeLike(Protocol):
 @dataclass(frozen=True, slots=True)
 class _Slice:
     ports: Mapping[tuple[str, str], tuple[Endpoint, ...]]
-    addresses: frozenset[str]
+    ready: frozenset[str]
 
 
 _Merged = dict[PortId, tuple[Endpoint, ...]]
@@ -107,9 +107,9 @@ class ServiceMap:
                 self._merged[port] = found
         return found
 
-    def addresses(self, service: ObjectKey) -> frozenset[str]:
-        """The addresses of all its endpoints on whatever port."""
-        return frozenset().union(*(held.addresses for held in self._slices.get(service, {}).values()))
+    def ready_addresses(self, service: ObjectKey) -> frozenset[str]:
+        """The addresses of its ready endpoints on whatever port."""
+        return frozenset().union(*(held.ready for held in self._slices.get(service, {}).values()))
 
     def _apply_service(self, change: ChangeLike) -> tuple[ObjectKey, ...]:
         key = key_of(change.object)
@@ -219,7 +219,8 @@ def _slice(object: Mapping[str, Any]) -> _Slice:
         for port in object.get("ports") or ()
         if port.get("port")
     }
-    return _Slice(ports, frozenset(address for entry in found for address in entry.get("addresses") or ()))
+    ready = [entry for entry in found if (entry.get("conditions") or {}).get("ready") is not False]
+    return _Slice(ports, frozenset(address for entry in ready for address in entry.get("addresses") or ()))
 
 
 def _endpoint(entry: Mapping[str, Any], port: int) -> Endpoint:

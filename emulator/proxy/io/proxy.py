@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from emulator.api.kinds import ENDPOINT_SLICE, POD, SERVICE
+from emulator.api.kinds import ENDPOINT_SLICE, SERVICE
 from emulator.api.meta import JsonObject, ObjectKey, condition_of, is_terminating, key_of, labels_of
 from emulator.api.selectors import matches_set
 from emulator.client.index import Change
@@ -77,7 +77,6 @@ class ServiceProxy:
         self._flows: Flows = FlowTable()
         for kind in (SERVICE, ENDPOINT_SLICE):
             informers[kind].listen(self._changed)
-        self._pods = informers[POD].index  # only for `follows`
 
     async def run(self, ready: Callable[[], None]) -> None:
         try:
@@ -94,8 +93,11 @@ class ServiceProxy:
                 self._close(listen)
             await self._tasks.close()
 
-    def follows(self, service: JsonObject) -> bool:
-        """Whether all that this Service should have now is open, or cannot be had, and its ready pods are known."""
+    def follows(self, service: JsonObject, pods: Iterable[JsonObject] = ()) -> bool:
+        """Whether all that this Service should have now is open, or cannot be had, and its ready pods are known.
+
+        pods: those of its namespace, as they stand in the API; a Service without a selector needs none.
+        """
         key = key_of(service)
         held = self._informers[SERVICE].index.by_key(key)
         if not self._started or held is None or _version(held) < _version(service):
@@ -104,7 +106,7 @@ class ServiceProxy:
             return False
         if not is_proxied(held):
             return True
-        return all(self._settled(listen, key) for listen in self._wanted(key)) and self._knows_pods(held)
+        return all(self._settled(listen, key) for listen in self._wanted(key)) and self._knows_pods(held, pods)
 
     # -- what changes ----------------------------------------------------------------------------------------
 
@@ -230,17 +232,14 @@ class ServiceProxy:
         holder = self._claims.holder(listen)
         return holder is not None and holder.id.service != key
 
-    def _knows_pods(self, service: JsonObject) -> bool:
-        """Whether the slices have come to hold every ready pod of the Service."""
+    def _knows_pods(self, service: JsonObject, pods: Iterable[JsonObject]) -> bool:
+        """Whether the slices have come to hold every ready pod of the Service as ready."""
         selector = service["spec"].get("selector")
         if not selector:
             return True
-        key = key_of(service)
-        known = self._services.addresses(key)
+        known = self._services.ready_addresses(key_of(service))
         return all(
-            (pod.get("status") or {}).get("podIP") in known
-            for pod in self._pods.in_namespace(key.namespace).values()
-            if matches_set(selector, labels_of(pod)) and _is_ready(pod)
+            pod["status"]["podIP"] in known for pod in pods if matches_set(selector, labels_of(pod)) and _is_ready(pod)
         )
 
     def _tell(self, key: ObjectKey, listen: Listen, message: str) -> None:

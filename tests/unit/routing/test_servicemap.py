@@ -94,7 +94,7 @@ def test_slices_of_one_service_are_one_set() -> None:
     assert services.apply(added(slice_of("127.1.0.1", "127.1.0.2"))) == (KEY,)
     assert services.apply(added(slice_of("127.1.0.2", "127.1.0.3", name="webapp-2"))) == (KEY,)
     assert [e.address for e in services.endpoints(HTTP)] == ["127.1.0.1", "127.1.0.2", "127.1.0.3"]
-    assert services.addresses(KEY) == {"127.1.0.1", "127.1.0.2", "127.1.0.3"}
+    assert services.ready_addresses(KEY) == {"127.1.0.1", "127.1.0.2", "127.1.0.3"}
 
 
 def test_of_two_the_one_that_stays_wins() -> None:
@@ -163,4 +163,4 @@ def test_a_port_without_number_has_no_endpoints() -> None:
     services = ServiceMap()
     services.apply(added(slice_of("127.1.0.1", port=None)))
     assert services.endpoints(HTTP) == ()
-    assert services.addresses(KEY) == {"127.1.0.1"}
+    assert services.ready_addresses(KEY) == {"127.1.0.1"}
