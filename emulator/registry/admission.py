@@ -7,8 +7,9 @@ Source: k8s.io/apiserver pkg/admission/plugin/namespace/lifecycle.
 from __future__ import annotations
 
 from emulator.api.errors import Forbidden, NotFound
-from emulator.api.kinds import NAMESPACE, Kind
+from emulator.api.kinds import NAMESPACE, PRIORITY_CLASS, Kind
 from emulator.api.meta import JsonObject
+from emulator.registry.kinds.limits import SYSTEM_PRIORITIES
 
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 """Made at the start; the API server does not let them be deleted."""
@@ -42,6 +43,8 @@ def admit_delete(kind: Kind, name: str) -> None:
     """Raises Forbidden."""
     if kind.resource == NAMESPACE.resource and name in SYSTEM_NAMESPACES:
         raise Forbidden.of(kind.resource, name, "this namespace may not be deleted")
+    if kind.resource == PRIORITY_CLASS.resource and name in SYSTEM_PRIORITIES:
+        raise Forbidden.of(kind.resource, name, "this is a system priority class and cannot be deleted")
 
 
 def is_terminating_namespace(namespace: JsonObject) -> bool:

@@ -1,15 +1,15 @@
-"""LimitRange, ResourceQuota and PriorityClass: stored and checked; no admission applies them to Pods.
+"""LimitRange, ResourceQuota and PriorityClass: stored and checked; of these only classes are applied to Pods.
 
 Source: pkg/apis/core/{v1/defaults.go,validation/validation.go}, pkg/apis/scheduling/{v1/defaults.go,validation}.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from emulator.api.errors import FieldError, duplicate, forbidden_field, invalid, required
+from emulator.api.errors import FieldError, Forbidden, duplicate, forbidden_field, invalid, required
 from emulator.api.kinds import LIMIT_RANGE, PRIORITY_CLASS, RESOURCE_QUOTA
 from emulator.api.meta import JsonObject
 from emulator.registry.kinds import fields, quantities
@@ -20,6 +20,29 @@ Amounts = Mapping[str, Any]
 
 LIMIT_PARTS = ("default", "defaultRequest", "max", "maxLimitRequestRatio", "min")
 HIGHEST_USER_PRIORITY = 1_000_000_000
+QUOTA_RESOURCES = frozenset(
+    (
+        "cpu",
+        "memory",
+        "ephemeral-storage",
+        "requests.cpu",
+        "requests.memory",
+        "requests.storage",
+        "requests.ephemeral-storage",
+        "limits.cpu",
+        "limits.memory",
+        "limits.ephemeral-storage",
+        "pods",
+        "resourcequotas",
+        "services",
+        "replicationcontrollers",
+        "secrets",
+        "persistentvolumeclaims",
+        "configmaps",
+        "services.nodeports",
+        "services.loadbalancers",
+    )
+)
 SYSTEM_PREFIX = "system-"
 SYSTEM_PRIORITIES = {"system-node-critical": 2_000_001_000, "system-cluster-critical": 2_000_000_000}
 PREEMPTION_POLICIES = ("Never", "PreemptLowerPriority")
@@ -117,7 +140,7 @@ def validate_resource_quota(quota: JsonObject, context: Context) -> list[FieldEr
     ):
         for name in sorted(amounts or {}):
             path = f"{part_path}[{name}]"
-            errors += fields.qualified(path, name)
+            errors += fields.qualified(path, name) or _quota_name_errors(path, name)
             errors += quantities.resource_errors(path, name, (amounts or {})[name])
     scopes = quota["spec"].get("scopes") or []
     unknown = [scope for scope in scopes if scope not in SCOPES]
@@ -129,11 +152,34 @@ def validate_resource_quota(quota: JsonObject, context: Context) -> list[FieldEr
     return errors
 
 
+def _quota_name_errors(path: str, name: str) -> list[FieldError]:
+    """A name without a domain must be one of those that quotas know."""
+    if "/" in name or name in QUOTA_RESOURCES:
+        return []
+    standard = name == "storage" or name.startswith("hugepages-")
+    texts = [] if standard else ["must be a standard resource type or fully qualified"]
+    texts += [] if name.startswith("requests.hugepages-") else ["must be a standard resource for quota"]
+    return [invalid(path, name, text) for text in texts]
+
+
 def validate_resource_quota_update(quota: JsonObject, old: JsonObject, context: Context) -> list[FieldError]:
     scopes = quota["spec"].get("scopes") or []
     if sorted(scopes) == sorted(old["spec"].get("scopes") or []):
         return []
     return [invalid("spec.scopes", scopes, fields.IMMUTABLE)]
+
+
+def admit_priority_class(
+    priority_class: JsonObject, stored: Mapping[str, Sequence[JsonObject]], context: Context
+) -> None:
+    """Raises Forbidden for a second default."""
+    if not priority_class.get("globalDefault"):
+        return
+    for other in stored[PRIORITY_CLASS.resource]:
+        name = other["metadata"]["name"]
+        if other.get("globalDefault") and name != priority_class["metadata"].get("name"):
+            why = f"PriorityClass {name} is already marked as default. Only one default can exist"
+            raise Forbidden.of(PRIORITY_CLASS.resource, priority_class["metadata"].get("name") or "", why)
 
 
 def default_priority_class(priority_class: JsonObject, context: Context) -> None:
@@ -180,6 +226,8 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy(
         PRIORITY_CLASS,
         default=default_priority_class,
+        admission_kinds=(PRIORITY_CLASS,),
+        admit_create=admit_priority_class,
         validate=validate_priority_class,
         validate_update=validate_priority_class_update,
         create_on_update=True,

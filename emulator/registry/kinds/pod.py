@@ -17,7 +17,8 @@ from emulator.api.errors import FieldError, forbidden_field, invalid, required
 from emulator.api.kinds import POD, PRIORITY_CLASS, SERVICE_ACCOUNT
 from emulator.api.meta import JsonObject, annotations_of, format_time
 from emulator.registry.kinds import fields, pod_defaults
-from emulator.registry.kinds.pod_admission import SYSTEM_PRIORITIES, admit_pod
+from emulator.registry.kinds.limits import SYSTEM_PRIORITIES
+from emulator.registry.kinds.pod_admission import admit_pod
 from emulator.registry.kinds.pod_containers import image_space_errors
 from emulator.registry.kinds.pod_ephemeral import ephemeral_change_errors, ephemeral_container_errors, keep_all_else
 from emulator.registry.kinds.pod_resize import keep_all_but_resources, resize_errors

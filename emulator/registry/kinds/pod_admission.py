@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from emulator.api.errors import Forbidden
 from emulator.api.kinds import POD, PRIORITY_CLASS, SERVICE_ACCOUNT
 from emulator.api.meta import JsonObject
+from emulator.registry.kinds.limits import SYSTEM_PRIORITIES
 from emulator.registry.metadata import generate_name
 from emulator.registry.strategy import Context
 
@@ -17,7 +18,6 @@ DEFAULT_ACCOUNT = "default"
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 VOLUME_PREFIX = "kube-api-access-"
 TOKEN_SECONDS = 3607  # an hour and a little: the kubelet renews it before, tokens that last longer are counted by it
-SYSTEM_PRIORITIES = {"system-cluster-critical": 2000000000, "system-node-critical": 2000001000}
 
 Stored = Mapping[str, Sequence[JsonObject]]
 

@@ -8,7 +8,7 @@ import copy
 import pytest
 
 from emulator.api.errors import AlreadyExists, ApiError, BadRequest, Conflict, Forbidden, Invalid, NotFound
-from emulator.api.kinds import CONFIG_MAP, ENDPOINTS, NAMESPACE, NODE, POD, SERVICE
+from emulator.api.kinds import CONFIG_MAP, ENDPOINTS, NAMESPACE, NODE, POD, PRIORITY_CLASS, RESOURCE_QUOTA, SERVICE
 from emulator.registry.metadata import NAME_ALPHABET
 from emulator.registry.options import DeleteOptions, WriteOptions
 from tests.unit.registry.support import changed, config_map, make_registry, pod, service
@@ -418,3 +418,29 @@ async def test_writers_that_never_wait_still_let_others_run() -> None:
             await registry.create(CONFIG_MAP, config_map(f"c{number}"), "default")
         running.cancel()
     assert seen > 3
+
+
+async def test_system_priority_classes_stay_and_one_class_is_the_default() -> None:
+    registry = make_registry()
+    with pytest.raises(Forbidden, match="this is a system priority class and cannot be deleted"):
+        await registry.delete(PRIORITY_CLASS, "system-node-critical")
+    first = {"metadata": {"name": "first"}, "value": 1, "globalDefault": True}
+    await registry.create(PRIORITY_CLASS, first)
+    with pytest.raises(Forbidden) as raised:
+        await registry.create(PRIORITY_CLASS, {**first, "metadata": {"name": "second"}})
+    assert raised.value.message == (
+        'priorityclasses.scheduling.k8s.io "second" is forbidden: PriorityClass first is already marked as default. '
+        "Only one default can exist"
+    )
+
+
+async def test_quotas_know_what_they_count() -> None:
+    registry = make_registry()
+    hard = {"foo": "1", "pods": "1", "count/pods": "1", "requests.example.com/gpu": "1", "hugepages-2Mi": "0"}
+    with pytest.raises(Invalid) as raised:
+        await registry.create(RESOURCE_QUOTA, {"metadata": {"name": "q"}, "spec": {"hard": hard}}, "default")
+    assert [str(error) for error in raised.value.errors] == [
+        'spec.hard[foo]: Invalid value: "foo": must be a standard resource type or fully qualified',
+        'spec.hard[foo]: Invalid value: "foo": must be a standard resource for quota',
+        'spec.hard[hugepages-2Mi]: Invalid value: "hugepages-2Mi": must be a standard resource for quota',
+    ]
