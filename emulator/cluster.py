@@ -208,7 +208,7 @@ class Cluster:
             return None
         from emulator.node.io.processes import ProcessRuntime
 
-        return ProcessRuntime(self.config, self.sandbox, ca=self.credentials.ca, issue=self.api.accounts.issue)
+        return ProcessRuntime(self.config, self.sandbox, issue=self.api.accounts.issue)
 
     async def _api_endpoint(self) -> tuple[str, int]:
         """Where the API is reached from inside the cluster: the address behind default/kubernetes."""

@@ -149,6 +149,7 @@ def execute(
             resolv_conf=resolv_conf.text(),
             hosts=_hosts(state, found),
             files=files,
+            pod_address=_own_address(found),
         )
     )
 
@@ -162,6 +163,12 @@ def _hosts(state: Mapping[str, Any], pod: JsonObject) -> str:
     else:
         text = HEADER + STANDARD_LINES + f"127.0.0.1\t{os.uname().nodename}\n"
     return f"{text}{state['hostAddress']}\t{HOST_NAME}\n"
+
+
+def _own_address(pod: JsonObject) -> str:
+    """The address of a pod that is not on its node's network."""
+    shares = (pod.get("spec") or {}).get("hostNetwork")
+    return "" if shares else str((pod.get("status") or {}).get("podIP") or "")
 
 
 def _host_resolv_conf() -> str:

@@ -22,7 +22,14 @@ from pathlib import Path
 from typing import Any
 
 from emulator.api.errors import EmulatorError
-from emulator.io.sandbox_helper import CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUSER, call, keep_network_capabilities
+from emulator.io.sandbox_helper import (
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWUSER,
+    POD_FOLDERS,
+    call,
+    keep_network_capabilities,
+)
 from emulator.io.sandbox_probe import process_start_time
 from emulator.io.shadow import cover, missing_parents
 
@@ -47,14 +54,19 @@ def enter(
     resolv_conf: str,
     hosts: str,
     files: Mapping[str, str] | None = None,
+    pod_address: str = "",
 ) -> int:
     """Run `command` in the sandbox of `Sandbox.reference()` and wait for it; its exit status, 128+n for a signal.
 
-    files: more texts by path; these need not exist on the host.
+    files: more texts by path; these need not exist on the host. pod_address: of a pod whose own network to take, if
+    it has one.
     127 and a line on stderr when there is no such program, 126 when it cannot be run. Raises EmulatorError when the
     sandbox is gone or cannot be entered.
     """
     user, network = _open_namespaces(reference)
+    if pod_address and (own := pod_network(int(reference["pid"]), pod_address)) is not None:
+        os.close(network)
+        network = own
     reading, writing = os.pipe()
     texts = {"/etc/resolv.conf": resolv_conf, "/etc/hosts": hosts, **(files or {})}
     sys.stdout.flush()
@@ -120,6 +132,18 @@ def _open_namespaces(reference: Mapping[str, Any]) -> tuple[int, int]:
     for handle in handles:
         os.close(handle)
     raise EmulatorError(problem)
+
+
+def pod_network(helper: int, address: str) -> int | None:
+    """The network namespace of the pod at an address, opened; None when it has none of its own."""
+    for folder in POD_FOLDERS:
+        path = f"/proc/{helper}/root{folder}/{address}"
+        with contextlib.suppress(OSError):
+            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            if os.fstat(handle).st_dev == os.stat("/proc/self/ns/net").st_dev:
+                return handle
+            os.close(handle)
+    return None
 
 
 class _Child:

@@ -39,8 +39,16 @@ def rule_of(config: ClusterConfig, container: Mapping[str, Any]) -> ImageRule | 
     return None
 
 
-def program_of(config: ClusterConfig, container: Mapping[str, Any], variables: Mapping[str, str]) -> Program | None:
-    """The program behind a container, None for one that is simulated. `command` is empty when nothing names one."""
+def program_of(
+    config: ClusterConfig,
+    container: Mapping[str, Any],
+    variables: Mapping[str, str],
+    image_variables: Mapping[str, str] | None = None,
+) -> Program | None:
+    """The program behind a container, None for one that is simulated. `command` is empty when nothing names one.
+
+    image_variables: what the words of an `images:` entry may refer to besides `variables`.
+    """
     rule = rule_of(config, container)
     if rule is None:
         return None
@@ -48,7 +56,8 @@ def program_of(config: ClusterConfig, container: Mapping[str, Any], variables: M
     def expanded(words: Any) -> tuple[str, ...]:
         return tuple(expand(str(word), variables.get) for word in words or ())
 
-    command = expanded(container.get("command")) or rule.command
+    seen = {**(image_variables or {}), **rule.env, **variables}
+    command = expanded(container.get("command")) or tuple(expand(word, seen.get) for word in rule.command)
     private = rule not in config.images
     security = container.get("securityContext") or {}
     return Program(

@@ -189,6 +189,8 @@ class NodeAgent:
                 self._queue.add(key)
             if run.processes is not None:
                 run.processes.refresh_files()
+                if run.processes.lacks_volume:
+                    self._queue.add(key)
 
     # -- work ------------------------------------------------------------------------------------------------------
 

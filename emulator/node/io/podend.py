@@ -81,6 +81,9 @@ def _last_phase(run: PodRun) -> str:
 
 async def _pre_stop(run: PodRun, container: ContainerRun, begun: float) -> None:
     """Only `sleep` is honoured; programs and requests of a simulated container have nothing to do."""
+    if run.processes is not None and run.processes.runs(container):
+        await run.processes.pre_stop(container, max(0.0, begun + grace_seconds(run.pod) - run.world.now()))
+        return
     hook = (container.manifest.get("lifecycle") or {}).get("preStop") or {}
     until = begun + min(float((hook.get("sleep") or {}).get("seconds") or 0), grace_seconds(run.pod))
     if container.running and (rest := until - run.world.now()) > 0:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from emulator.io.podstreams import Ended, Streams
 from emulator.node.backends import declared_ports, target_of_or_none
@@ -28,6 +28,8 @@ START_ERROR_CODE = 128  # containerd's exit code of a container whose command co
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)  # when such a container is said to have started
 RETRY_SECONDS = 2.0  # for volumes whose objects are not there
 STOP_SECONDS = 1.0  # between SIGTERM and SIGKILL when the whole cluster stops
+POST_START_SECONDS = 120.0
+MIN_GRACE_SECONDS = 2.0  # after SIGTERM, however long the preStop hook took; pkg/kubelet/kuberuntime
 TAIL_LINES, TAIL_BYTES = 80, 2048  # of the log, for FallbackToLogsOnError
 MAX_PROBE_OUTPUT = 10 * 1024
 
@@ -37,6 +39,7 @@ class PodProcesses:
         self._run = run
         self._runtime = runtime
         self._network_open = False
+        self.lacks_volume = False
 
     # -- what is a process -----------------------------------------------------------------------------------------
 
@@ -84,16 +87,18 @@ class PodProcesses:
         from emulator.node.volumes import VolumeFailure
 
         run = self._run
-        program = self._runtime.program(container)
+        program = self._runtime.program(run, container)
         assert program is not None
         try:
             await self._runtime.set_up_files(run)
         except (VolumeFailure, OSError) as error:
             if not isinstance(container.state, Waiting):
                 container.state = Waiting("ContainerCreating")
+            self.lacks_volume = True
             run.told.warn("FailedMount", str(error))
             asyncio.get_running_loop().call_later(RETRY_SECONDS, run.world.again, run.key)
             return False
+        self.lacks_volume = False
         container.begin(run.world.at(), run.world.now(), None)
         try:
             backend = await self._runtime.start(run, container, program)
@@ -104,7 +109,40 @@ class PodProcesses:
         run.told.started(container)
         for failure in await backend.bind(_node_listens(run, container)):
             run.told.unbound(container, failure)
+        if hook := (container.manifest.get("lifecycle") or {}).get("postStart"):
+            run.world.probes.start(self._post_start(container, backend, hook), name="postStart hook")
         return True
+
+    async def _post_start(self, container: ContainerRun, backend: ProcessBackend, hook: Mapping[str, Any]) -> None:
+        problem = await self._hook(container, backend, hook, POST_START_SECONDS)
+        if problem and container.backend is backend and backend.exit_code is None:
+            container.say(self._run.world.at(), f"kubemu: postStart hook: {problem}")
+            self._run.told.of(container, "Warning", "FailedPostStartHook", "PostStartHook failed")
+            self._run.told.of(container, "Normal", "Killing", "FailedPostStartHook")
+            backend.terminate(self._grace(container, ""))
+
+    async def pre_stop(self, container: ContainerRun, seconds: float) -> None:
+        """Run the hook that comes before SIGTERM, for at most so long."""
+        backend = self._backend(container)
+        hook = (container.manifest.get("lifecycle") or {}).get("preStop")
+        if backend is None or not hook or backend.exit_code is not None:
+            return
+        problem = await self._hook(container, backend, hook, seconds)
+        if problem:
+            container.say(self._run.world.at(), f"kubemu: preStop hook: {problem}")
+            self._run.told.of(container, "Warning", "FailedPreStopHook", "PreStopHook failed")
+
+    async def _hook(
+        self, container: ContainerRun, backend: ProcessBackend, hook: Mapping[str, Any], seconds: float
+    ) -> str:
+        from emulator.node.io.podhooks import run_hook
+
+        try:
+            async with asyncio.timeout(seconds):
+                network = self._run.world.network
+                return await run_hook(hook, backend, container.manifest, self._run.address, network)
+        except TimeoutError:
+            return f"it did not end within {seconds:g} s"
 
     def _not_started(self, container: ContainerRun, why: str) -> None:
         run = self._run
@@ -127,7 +165,13 @@ class PodProcesses:
         elif (probe := container.must_restart) and not backend.stopping:
             text = f"Container {container.name} failed {probe} probe, will be restarted"
             self._run.told.of(container, "Normal", "Killing", text)
-            backend.terminate(self._grace(container, probe))
+            backend.stopping = True
+            self._run.world.probes.start(self._stop_failed(container, backend, probe), name="failed probe")
+
+    async def _stop_failed(self, container: ContainerRun, backend: ProcessBackend, probe: str) -> None:
+        begun, grace = self._run.world.now(), self._grace(container, probe)
+        await self.pre_stop(container, grace)
+        backend.terminate(max(MIN_GRACE_SECONDS, grace - (self._run.world.now() - begun)))
 
     async def end(self, container: ContainerRun) -> None:
         """End whatever is left of the process, and take down how it ended."""

@@ -64,6 +64,7 @@ class ProcessBackend:
         self._readers: set[_Attached] = set()
         self._early: list[tuple[bytes, str]] | None = None
         self._stdin_once = False
+        self._told_to_end = False
         self._outputs: list[asyncio.Task[Any]] = []
 
     # -- life ------------------------------------------------------------------------------------------------------
@@ -277,8 +278,9 @@ class ProcessBackend:
         return await self.ports.bind(listens) if self.ports is not None else []
 
     def stop_listening(self) -> None:
-        if not self.stopping:
-            self.stopping = True
+        self.stopping = True
+        if not self._told_to_end:
+            self._told_to_end = True
             self._signal(signal.SIGTERM)
 
     @property

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from emulator.api.errors import ApiError
 from emulator.api.meta import JsonObject, ObjectKey
 from emulator.config.settings import ClusterConfig
-from emulator.node.accountfiles import FOLDER, account_files, token_request, wants_account_files
+from emulator.node.accountfiles import token_request
 from emulator.node.backends import Target, declared_ports
 from emulator.node.containerlog import ContainerLog
 from emulator.node.envvars import expand
@@ -28,7 +28,7 @@ from emulator.node.io.podfiles import PodFiles
 from emulator.node.io.process import ProcessBackend, StartFailure
 from emulator.node.program import STANDARD_PATH, Program, loopback_variables, program_of, rule_of
 from emulator.node.resolvconf import pod_resolv_conf
-from emulator.node.volumes import Files, Sources, VolumeFailure, volume_of, wants_token
+from emulator.node.volumes import Sources, VolumeFailure, volume_of, wants_token
 
 if TYPE_CHECKING:
     from emulator.io.network import Network
@@ -92,10 +92,9 @@ class ProcessRuntime:
     """sandbox: where pods get their networks; None where they share the host's. issue: answers a TokenRequest for an
     account (namespace, name, request)."""
 
-    def __init__(self, config: ClusterConfig, sandbox: Sandbox | None, *, ca: str, issue: Issue) -> None:
+    def __init__(self, config: ClusterConfig, sandbox: Sandbox | None, *, issue: Issue) -> None:
         self._config = config
         self._sandbox = sandbox
-        self._ca = ca
         self._issue = issue
         self._base = ""
         self._files: dict[str, PodFiles] = {}
@@ -106,8 +105,9 @@ class ProcessRuntime:
         """Whether a container is a process, unless an annotation says otherwise."""
         return rule_of(self._config, container) is not None
 
-    def program(self, container: Container) -> Program | None:
-        return program_of(self._config, container.manifest, container.variables)
+    def program(self, run: Pod, container: Container) -> Program | None:
+        seen = {**loopback_variables(container.manifest, run.address), **container.variables}
+        return program_of(self._config, container.manifest, container.variables, seen)
 
     # -- pods ------------------------------------------------------------------------------------------------------
 
@@ -128,10 +128,6 @@ class ProcessRuntime:
         files.write("resolv.conf", conf.text())
         hosts = hosts_file(run.pod, (run.address,), run.world.cluster_domain)
         files.write("hosts", f"{hosts}{self._host_address}\t{HOST_NAME}\n")
-        if wants_account_files(run.pod) and not files.holds("kube-api-access"):
-            texts = account_files(await self._token(run.pod), self._ca, run.key.namespace)
-            contents = {path.removeprefix(f"{FOLDER}/"): (text.encode(), 0o644) for path, text in texts.items()}
-            files.volume("kube-api-access", Files(contents))
         token = await self._token(run.pod) if wants_token(run.pod["spec"].get("volumes")) else ""
         for volume in run.pod["spec"].get("volumes") or ():
             self._set_up(files, run, volume, token)
@@ -250,8 +246,6 @@ class ProcessRuntime:
         nsswitch = _nsswitch()
         if nsswitch:
             mounts["/etc/nsswitch.conf"] = (files.write("nsswitch.conf", nsswitch), False)
-        if wants_account_files(run.pod):
-            mounts[FOLDER] = (f"{files.folder}/volumes/kube-api-access", True)
         for inner, path in program.mounts.items():
             if not os.path.exists(path):
                 raise VolumeFailure(f"mounts: {path}: no such file or folder on this host")
