@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.cli import Done, Kubemu, alive, eventually, program
+from tests.support.cli import Done, Kubemu, alive, children_of, eventually, program
 
 SECONDS = 30.0
 
@@ -150,15 +151,12 @@ def cluster(network: str) -> Iterator[Running]:
             running.kubemu("down")
 
 
-def host_pid_of(address: str) -> int:
-    """The process of this host that serves http at a pod's address."""
-    for entry in Path("/proc").iterdir():
-        try:
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"http.server" in words and address.encode() in words and b"pod_launcher" not in words[-2]:
-            return int(entry.name)
+def host_pid_of(running: Running, address: str) -> int:
+    """The process of a cluster that serves http at a pod's address."""
+    for pid in descendants(running.where["pid"]):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        if b"http.server" in words and address.encode() in words:
+            return pid
     raise AssertionError(f"no process serves {address}")
 
 
@@ -182,9 +180,7 @@ def test_a_killed_process_is_restarted_and_out_until_it_serves(both: Running) ->
     victim = both.get("pods", "-l", "app=webapp")["items"][0]
     name, address = victim["metadata"]["name"], victim["status"]["podIP"]
     count = both.status(name)["restartCount"]
-    import os
-
-    os.kill(host_pid_of(address), signal.SIGKILL)
+    os.kill(host_pid_of(both, address), signal.SIGKILL)
     eventually(lambda: both.status(name)["restartCount"] == count + 1, seconds=SECONDS)
     terminated = both.status(name)["lastState"]["terminated"]
     assert (terminated["exitCode"], terminated["reason"]) == (137, "Error")
@@ -490,14 +486,18 @@ def test_down_leaves_nothing() -> None:
         running = start(Path(folder), "--network", "sandbox")
         running.pod("sleeper", "example/shell", "trap '' TERM; sleep 765432; sleep 765432")
         running.ready("sleeper")
-        names = {pod["status"]["podIP"] for pod in running.get("pods", "-l", "app=webapp")["items"]}
-        pids = [host_pid_of(name) for name in names]
+        pids = descendants(running.where["pid"])
+        assert len(pids) >= 10  # the helper, and of each of three containers its launcher, its init and its command
         before = mounts()
         running.kubemu.ok("down")
         eventually(lambda: not sleeping("765432"))
         assert not any(alive(pid) for pid in pids)
         assert mounts() == before
-        assert not [path for path in Path(tempfile.gettempdir()).glob("kubemu-kubemu-*") if path.stat().st_mtime > 0]
+
+
+def descendants(pid: int) -> list[int]:
+    found = children_of(pid)
+    return found + [each for child in found for each in descendants(child)]
 
 
 def mounts() -> list[str]:
