@@ -58,7 +58,7 @@ def reference(rules: list[Rule], host: str, path: str) -> str | None:
     exact = {rule.path: rule for rule in held if rule.kind != "Exact"} | {r.path: r for r in held if r.kind == "Exact"}
     if path in exact:
         return exact[path].service
-    below = {}
+    below: dict[str, Rule] = {}
     for entry in held:
         if entry.kind != "Exact":
             below.setdefault(entry.path.rstrip("/") + "/", entry)
