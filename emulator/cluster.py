@@ -119,6 +119,7 @@ class Cluster:
         """Start every part; on return the API, DNS and virtual IPs serve. Raises StartError, ConfigError."""
         try:
             await self._start()
+            await self.mark_baseline()
         except BaseException:
             await self.stop()
             raise
@@ -649,7 +650,7 @@ class Cluster:
     async def reset(self) -> None:
         """Back to what `mark_baseline` remembered, without it to the cluster as it was started."""
         if self._baseline is None:
-            raise NotReady("nothing to go back to: mark_baseline() was never called")
+            raise NotReady("nothing to go back to: the cluster was never started")
         await self.restore(self._baseline)
 
 

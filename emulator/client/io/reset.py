@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from emulator.api.errors import ApiError, NotFound
-from emulator.api.kinds import ENDPOINT_SLICE, ENDPOINTS, EVENT, KINDS, LEASE, NAMESPACE, POD, Kind
+from emulator.api.kinds import ENDPOINT_SLICE, ENDPOINTS, EVENT, KINDS, LEASE, NAMESPACE, POD, SERVICE, Kind
 from emulator.api.meta import JsonObject, ObjectKey, key_of
 from emulator.client.io.protocol import Client
 
@@ -31,10 +31,34 @@ async def restore(client: Client, baseline: Baseline) -> None:
         for object in (await client.list(kind)).items:
             if key_of(object) not in held and not _is_derived(kind, object):
                 await _delete(client, kind, key_of(object))
+    await _delete_left_behind(client, baseline)
     for kind in sorted(KINDS, key=_rank):
         for object in baseline.get(kind.resource, []):
             if not _is_derived(kind, object):
                 await _put_back(client, kind, object)
+
+
+async def _delete_left_behind(client: Client, baseline: Baseline) -> None:
+    """Delete later objects whose owners are gone, and theirs in turn: what follows must not meet their names."""
+    held = {object["metadata"]["uid"] for objects in baseline.values() for object in objects}
+    later = [
+        (kind, object)
+        for kind in KINDS
+        for object in (await client.list(kind)).items
+        if object["metadata"]["uid"] not in held and _is_derived(kind, object) and kind is not LEASE
+    ]
+    services = {key_of(object) for object in (await client.list(SERVICE)).items}
+    alive = held | {object["metadata"]["uid"] for _, object in later}
+    gone = True
+    while gone:
+        gone = False
+        for kind, object in list(later):
+            owners = object["metadata"].get("ownerReferences") or ()
+            if all(owner["uid"] not in alive for owner in owners) and (owners or key_of(object) not in services):
+                await _delete(client, kind, key_of(object))
+                later.remove((kind, object))
+                alive.discard(object["metadata"]["uid"])
+                gone = True
 
 
 def _rank(kind: Kind) -> int:
