@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from emulator.cluster import ApplyFailed, Cluster, NotReady
     from emulator.config.settings import ClusterConfig
     from emulator.dns.io.resolving import NoSuchName
+    from emulator.testing.sync import SyncCluster
 
 __all__ = [
     "ApiError",
@@ -27,6 +28,7 @@ __all__ = [
     "NoSuchName",
     "NotReady",
     "StartError",
+    "SyncCluster",
 ]
 __version__ = "0.1.0"
 
@@ -41,6 +43,7 @@ _HOMES = {
     "EmulatorError": "emulator.api.errors",
     "ManifestError": "emulator.client.manifests",
     "StartError": "emulator.api.errors",
+    "SyncCluster": "emulator.testing.sync",
 }
 
 

@@ -45,6 +45,7 @@ from emulator.dns.lookup import Absent, Elsewhere, lookup
 from emulator.io.clock import utc_now
 from emulator.io.hostnet import HostNetwork
 from emulator.io.network import Network
+from emulator.io.seen import seen
 from emulator.io.serving import Served
 from emulator.io.slots import take_slot
 from emulator.io.tasks import running
@@ -54,7 +55,7 @@ from emulator.node.io.kubelet import NodeAgent
 from emulator.node.io.podstreams import NodeStreams
 from emulator.node.resolvconf import pod_resolv_conf
 from emulator.pki.authority import Credentials, make_credentials
-from emulator.proxy.io.proxy import ServiceProxy
+from emulator.proxy.io.proxy import Connection, ServiceProxy
 from emulator.registry.io.pipeline import Registry
 from emulator.routing.ingressclasses import built_in_classes
 from emulator.store.io.memory import MemoryStore
@@ -75,6 +76,7 @@ log = logging.getLogger(__name__)
 
 Objects = list[JsonObject]
 Texts = list[str]
+Connections = list[Connection]
 TOLD_SECONDS = 5.0
 POLL_SECONDS = 0.01  # how often waiting for readiness looks at the informers' cache
 DNS_POD_NUMBER = 2  # kube-dns' endpoint: the second pod address, which the node agent does not give away
@@ -329,9 +331,9 @@ class Cluster:
         The good ones are applied even when others fail. Raises ManifestError, ApplyFailed, NotReady.
         """
         applied = await self.apply_manifests(self.parse(source), namespace=namespace)
+        await self._told(applied)
         if failed := [str(item) for item in applied if item.outcome == "failed"]:
             raise ApplyFailed("; ".join(failed))
-        await self._told(applied)
         if wait:
             await self.wait_applied(applied, timeout_seconds=timeout_seconds)
         return applied
@@ -440,15 +442,17 @@ class Cluster:
     async def list(self, kind: str, *, namespace: str | None = "default", selector: str = "") -> Objects:
         """The objects of a kind (`services`, `svc`, `deployments.apps`); namespace None: of all namespaces."""
         found = _kind(kind)
-        listed = await self.client.list(found, namespace or "", label_selector=selector)
+        place = (namespace or "") if found.namespaced else ""
+        listed = await self.client.list(found, place, label_selector=selector)
         return listed.items
 
     @asynccontextmanager
     async def watch(self, kind: str, *, namespace: str | None = "default") -> AsyncIterator[AsyncIterator[WatchEvent]]:
         """Events (`.type`, `.object`) from now on; the objects that are there come first, as ADDED."""
         found = _kind(kind)
-        listed = await self.client.list(found, namespace or "")
-        async with self.client.watch(found, namespace or "", resource_version=listed.resource_version) as events:
+        place = (namespace or "") if found.namespaced else ""
+        listed = await self.client.list(found, place)
+        async with self.client.watch(found, place, resource_version=listed.resource_version) as events:
 
             async def told() -> AsyncIterator[WatchEvent]:
                 for object in listed.items:
@@ -633,6 +637,32 @@ class Cluster:
         """Remember the present objects as what `reset` goes back to."""
         self._baseline = await take_baseline(self.client)
         return self._baseline
+
+    # -- what happened ---------------------------------------------------------------------------------------
+
+    @property
+    def connections(self) -> Connections:
+        """The last connections to Services, the oldest first. See also `dns.queries` and `api.requests`."""
+        return self.proxy.connections
+
+    async def connected(
+        self, service: str, *, namespace: str = "default", count: int = 1, timeout_seconds: float = 5.0
+    ) -> Connections:
+        """Wait until a Service was connected to. Raises NotSeen."""
+        key = ObjectKey(namespace, service)
+        return await seen(
+            lambda: self.connections,
+            lambda connection: connection.service == key,
+            count=count,
+            what=f"a connection to {key}",
+            timeout_seconds=timeout_seconds,
+        )
+
+    def forget_records(self) -> None:
+        """Begin anew with `connections`, `dns.queries` and `api.requests`."""
+        self.proxy.forget_connections()
+        self.dns.engine.recent.clear()
+        self.api.forget_requests()
 
     async def snapshot(self) -> Baseline:
         """All objects as they stand, for `restore`."""

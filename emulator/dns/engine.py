@@ -84,6 +84,9 @@ class Seen:
     rcode: str
     transport: str
 
+    def __str__(self) -> str:
+        return f"{self.name} {self.type} from {self.peer[0]}: {self.rcode}"
+
 
 @dataclass(slots=True)
 class Stats:

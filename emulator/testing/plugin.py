@@ -27,7 +27,9 @@ SHOWN = 20  # events, queries and connections in the report of a failure
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("kubemu", "a Kubernetes service network for tests")
     group.addoption("--kubemu-nodes", type=int, metavar="N", help="nodes of the cluster; 0: objects only (default 1)")
-    group.addoption("--kubemu-network", choices=("loopback", "sandbox"), help="where its addresses are (default loopback)")
+    group.addoption(
+        "--kubemu-network", choices=("loopback", "sandbox"), help="where its addresses are (default loopback)"
+    )
     group.addoption("--kubemu-preset", choices=("microk8s", "kubeadm", "k3s"), help="whose address ranges")
     group.addoption("--kubemu-timeout", type=float, default=30.0, metavar="SECONDS", help="for the marker's manifests")
 

@@ -10,10 +10,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from emulator.api.meta import JsonObject
+from emulator.apiserver.io.app import ApiServer
 from emulator.client.io.apply import Applied
 from emulator.client.io.reset import Baseline
 from emulator.config.settings import ClusterConfig
+from emulator.dns.io.server import DnsServer
 from emulator.io.serving import Served
+from emulator.proxy.io.proxy import Connection
 from emulator.testing.thread import ClusterThread
 
 if TYPE_CHECKING:
@@ -151,6 +154,23 @@ class SyncCluster:
 
         with patched_environment(self.env(namespace)) as added:
             yield added
+
+    @property
+    def dns(self) -> DnsServer:
+        """`queries`: what was asked lately."""
+        return self.thread.cluster.dns
+
+    @property
+    def api(self) -> ApiServer:
+        """`requests`: what was asked lately."""
+        return self.thread.cluster.api
+
+    @property
+    def connections(self) -> Sequence[Connection]:
+        return self.thread.cluster.connections
+
+    def forget_records(self) -> None:
+        self.thread.ask(lambda c: c.forget_records())
 
     def snapshot(self) -> Baseline:
         return self.thread.call(lambda c: c.snapshot())

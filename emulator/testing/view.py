@@ -14,10 +14,13 @@ from subprocess import CompletedProcess
 from typing import TYPE_CHECKING, Any
 
 from emulator.api.meta import JsonObject
+from emulator.apiserver.io.app import ApiServer
 from emulator.client.io.apply import Applied
 from emulator.client.io.reset import Baseline
 from emulator.config.settings import ClusterConfig
+from emulator.dns.io.server import DnsServer
 from emulator.io.serving import Served
+from emulator.proxy.io.proxy import Connection
 from emulator.testing.sync import SyncCluster
 
 if TYPE_CHECKING:
@@ -159,6 +162,27 @@ class ClusterView:
 
     def patch_env(self, namespace: str = "default") -> AbstractContextManager[dict[str, str]]:
         return self.sync.patch_env(namespace)
+
+    @property
+    def dns(self) -> DnsServer:
+        """`queries`, and `await cluster.dns.saw("webapp", "A")`."""
+        return self.sync.dns
+
+    @property
+    def api(self) -> ApiServer:
+        """`requests`, and `await cluster.api.saw("GET", "/api/v1/*")`."""
+        return self.sync.api
+
+    @property
+    def connections(self) -> Sequence[Connection]:
+        return self.sync.connections
+
+    async def connected(
+        self, service: str, *, namespace: str = "default", count: int = 1, timeout_seconds: float = 5.0
+    ) -> Sequence[Connection]:
+        return await self._thread.wait(
+            lambda c: c.connected(service, namespace=namespace, count=count, timeout_seconds=timeout_seconds)
+        )
 
     async def snapshot(self) -> Baseline:
         return await self._thread.wait(lambda c: c.snapshot())

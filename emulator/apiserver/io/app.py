@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fnmatch
 import logging
 import platform
 import socket
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -30,8 +33,9 @@ from emulator.apiserver.parameters import flag
 from emulator.apiserver.requestinfo import OtherRequest, ResourceRequest, target_of
 from emulator.apiserver.users import ANONYMOUS, UNAUTHENTICATED, User
 from emulator.config.settings import ClusterConfig
-from emulator.io.clock import randrange, utc_now
+from emulator.io.clock import now, randrange, utc_now
 from emulator.io.podstreams import PodStreams
+from emulator.io.seen import KEPT, seen
 from emulator.io.tasks import TaskOwner
 from emulator.pki.authority import Credentials
 from emulator.pki.tokens import TokenKey
@@ -49,6 +53,20 @@ TLS_SHUTDOWN_SECONDS = 1.0
 LINGER_SECONDS = 2.0  # for reading the rest of a refused body, so that the client sees the answer
 DRAIN_SECONDS = 2.0  # how long requests under way may take when the server stops
 ANYBODY = User(ANONYMOUS, groups=(UNAUTHENTICATED,))
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """One request that was answered. at: monotonic seconds; `path` has the query."""
+
+    at: float
+    method: str
+    path: str
+    status: int
+    agent: str
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}: {self.status}"
 
 
 class ApiServer:
@@ -78,6 +96,7 @@ class ApiServer:
         self._handlers = Handlers(registry, self.accounts, self._auth.of_token, dial=dial)
         self.pod_streams = pod_streams
         self._documents = Documents(synced, lambda: f"{HOST}:{self.port}", platform.machine())
+        self._recent: deque[Requested] = deque(maxlen=KEPT)
         self._extra: list[socket.socket] = []
         self._web: HttpServer | None = None
         self.max_connections = MAX_CONNECTIONS
@@ -164,11 +183,31 @@ class ApiServer:
         await self._handlers.proxy.close()
         self._servers.clear()
 
+    @property
+    def requests(self) -> list[Requested]:
+        """The last requests over HTTP, the oldest first; a watch is told once it has ended."""
+        return list(self._recent)
+
+    def forget_requests(self) -> None:
+        self._recent.clear()
+
+    async def saw(self, method: str, path: str, *, count: int = 1, timeout_seconds: float = 5.0) -> list[Requested]:
+        """Wait until this was asked; `path` is a glob over path and query. Raises NotSeen."""
+        return await seen(
+            lambda: self.requests,
+            lambda request: request.method == method and fnmatch.fnmatchcase(request.path, path),
+            count=count,
+            what=f"{method} {path}",
+            timeout_seconds=timeout_seconds,
+        )
+
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, under the Audit-Id it came with or one of its own; never raises but when cancelled."""
         response = await self._answer(request)
         if not response.prepared:
             response.headers["Audit-Id"] = request.headers.get("Audit-Id") or new_uid(randrange)
+        agent = request.headers.get("User-Agent", "")
+        self._recent.append(Requested(now(), request.method, request.path_qs, response.status, agent))
         return response
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:

@@ -16,12 +16,13 @@ from pathlib import Path
 
 from emulator.api.errors import StartError
 from emulator.api.kinds import ENDPOINT_SLICE, NAMESPACE, POD, SERVICE
+from emulator.api.meta import JsonObject
 from emulator.client.index import Change
 from emulator.client.io.informer import Informers
 from emulator.config.settings import ClusterConfig
 from emulator.dns import names, wire
 from emulator.dns.config import REVERSE_ZONES, DnsConfig
-from emulator.dns.engine import Engine, Forward, Reply
+from emulator.dns.engine import Engine, Forward, Reply, Seen
 from emulator.dns.explain import explain
 from emulator.dns.io.forwarder import Forwarder
 from emulator.dns.io.tcp import TcpListener
@@ -32,6 +33,7 @@ from emulator.dns.walk import Resolver, Step, candidates, is_end
 from emulator.dns.wire import Message
 from emulator.io import clock
 from emulator.io.network import Network
+from emulator.io.seen import seen
 from emulator.io.tasks import TaskOwner
 
 log = logging.getLogger(__name__)
@@ -142,6 +144,35 @@ class DnsServer:
                 for listener in listeners:
                     group.create_task(listener.run(), name="dns tcp")
                 ready()
+
+    @property
+    def queries(self) -> list[Seen]:
+        """The last queries, the oldest first; those that `resolve` and other methods ask are among them."""
+        return self.engine.recent_queries()
+
+    async def saw(
+        self,
+        name: str,
+        type: str = "A",
+        *,
+        by: str | JsonObject | None = None,
+        count: int = 1,
+        timeout_seconds: float = 5.0,
+    ) -> list[Seen]:
+        """Wait until a name was asked for; `webapp` stands for every name that begins so. Raises NotSeen.
+
+        by: the client's address, or the pod that is to have asked.
+        """
+        wanted = name.rstrip(".").lower()
+        address = by if isinstance(by, str) or by is None else str((by.get("status") or {}).get("podIP"))
+
+        def matches(query: Seen) -> bool:
+            asked = query.name.rstrip(".").lower()
+            named = asked == wanted or asked.startswith(wanted + ".")
+            return named and query.type == type and address in (None, query.peer[0])
+
+        what = f"a query for {name} {type}" + (f" by {address}" if address else "")
+        return await seen(lambda: self.queries, matches, count=count, what=what, timeout_seconds=timeout_seconds)
 
     async def ask(self, name: bytes | str, type_: int, *, client: str = "127.0.0.1") -> Message:
         """The reply a client at this address would get over TCP, without a socket in between. Raises StartError."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
 from emulator.api.kinds import ENDPOINT_SLICE, SERVICE
@@ -21,6 +23,7 @@ from emulator.config.presets import node_address
 from emulator.config.settings import ClusterConfig
 from emulator.io import clock
 from emulator.io.network import Network
+from emulator.io.seen import KEPT
 from emulator.io.tasks import TaskOwner
 from emulator.proxy.io.events import EventWriter, failure_text
 from emulator.proxy.io.tcp import Route, TcpListener
@@ -35,6 +38,24 @@ log = logging.getLogger(__name__)
 SWEEP_SECONDS = 5.0  # between looks for idle UDP flows
 RETRY_SECONDS = 30.0  # after which a refused address is tried again, as kube-proxy's syncPeriod
 FAILED = "FailedToListen"
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One connection that came to a Service. `endpoint` is ADDRESS:PORT, None when there was none to take it.
+
+    at: monotonic seconds.
+    """
+
+    at: float
+    service: ObjectKey
+    port: int
+    protocol: str
+    client: str
+    endpoint: str | None
+
+    def __str__(self) -> str:
+        return f"{self.client} to {self.service}:{self.port}/{self.protocol}: {self.endpoint or 'refused, no endpoint'}"
 
 
 class ServiceProxy:
@@ -56,6 +77,7 @@ class ServiceProxy:
     ) -> None:
         self._informers = informers
         self._networks: dict[World, Network] = {"network": network, "host": host_network}
+        self._recent: deque[tuple[float, Listen, ServicePort, str, Endpoint | None]] = deque(maxlen=KEPT)
         self._node_places = _node_places(network.mode, config)
         self._now = now
         self._rng = rng
@@ -217,9 +239,22 @@ class ServiceProxy:
             found = self._backends.get(listen)
             if found is None:
                 found = self._backends[listen] = backends(port, self._services, listen.ip)
-            return self._affinity.pick(port, client, found, self._now(), self._rng)
+            endpoint = self._affinity.pick(port, client, found, self._now(), self._rng)
+            self._recent.append((self._now(), listen, port, client, endpoint))
+            return endpoint
 
         return route
+
+    @property
+    def connections(self) -> list[Connection]:
+        """The last TCP connections and UDP flows to virtual IPs and node ports, the oldest first."""
+        return [
+            Connection(at, port.id.service, port.port, listen.protocol, client, _shown(endpoint))
+            for at, listen, port, client, endpoint in list(self._recent)
+        ]
+
+    def forget_connections(self) -> None:
+        self._recent.clear()
 
     # -- looking ---------------------------------------------------------------------------------------------
 
@@ -250,6 +285,10 @@ class ServiceProxy:
         self._told.add((key, listen))
         log.warning("service %s: %s", key, message)
         self._tasks.start(self._events.warn(service, FAILED, message), "proxy event")
+
+
+def _shown(endpoint: Endpoint | None) -> str | None:
+    return None if endpoint is None else f"{endpoint.address}:{endpoint.port}"
 
 
 def _node_places(mode: str, config: ClusterConfig) -> list[tuple[World, str]]:
