@@ -231,7 +231,7 @@ def _become_inside(parent: int, command: Sequence[str], env: Mapping[str, str], 
         with contextlib.suppress(OSError):
             os.chdir(folder)
         with contextlib.suppress(OSError):
-            keep_network_capabilities()
+            keep_network_capabilities(admin=False)
         status = _execute(command, env)
     except OSError:
         return

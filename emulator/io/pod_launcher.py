@@ -177,7 +177,7 @@ def become_command(spec: dict[str, Any], report: Report) -> None:
         enter_folder(spec["cwd"])
         if spec["sandbox"] is not None:
             with suppress(OSError):  # low ports are free for all unless /proc/sys may not be written
-                keep_network_capabilities()
+                keep_network_capabilities(admin=False)
         os.umask(0o022)
         for number in (*PASSED_ON, KILL_ALL, signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)  # Python ignores the last two

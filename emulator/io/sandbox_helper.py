@@ -108,16 +108,20 @@ class _Mapper:
         os.waitpid(self._pid, 0)
 
 
-def keep_network_capabilities() -> None:
-    """Let programs that this process starts keep the network capabilities: exec drops them for all but root."""
-    wanted = (1 << _CAP_NET_BIND_SERVICE) | (1 << _CAP_NET_ADMIN) | (1 << _CAP_NET_RAW)
+def keep_network_capabilities(*, admin: bool = True) -> None:
+    """Let programs that this process starts keep the network capabilities: exec drops them for all but root.
+
+    Without `admin` those that containers have: low ports and raw sockets.
+    """
+    numbers = (_CAP_NET_BIND_SERVICE, _CAP_NET_RAW, *((_CAP_NET_ADMIN,) if admin else ()))
+    wanted = sum(1 << number for number in numbers)
     header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
     data = ctypes.create_string_buffer(24)
     call("capget", header, data)
     words = list(struct.unpack("=6I", data.raw))  # effective, permitted, inheritable; then their upper halves
     words[2] |= wanted
     call("capset", header, struct.pack("=6I", *words))
-    for number in (_CAP_NET_BIND_SERVICE, _CAP_NET_ADMIN, _CAP_NET_RAW):
+    for number in numbers:
         call("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, number, 0, 0)
 
 

@@ -219,8 +219,10 @@ def test_a_program_that_exits_at_once_backs_off_ten_seconds(both: Running) -> No
 def test_jobs_and_init_containers_end_as_their_processes_do(both: Running) -> None:
     step = {"name": "first", "image": "example/shell", "args": ["echo first > $F/step"]}
     folder = [{"name": "shared", "emptyDir": {}}]
-    mount = {"volumeMounts": [{"name": "shared", "mountPath": "/shared"}]}
-    where = {"env": [{"name": "F", "value": "/shared"}]} if both.where["network"] == "sandbox" else {}
+    mount: dict[str, Any] = {"volumeMounts": [{"name": "shared", "mountPath": "/shared"}]}
+    where: dict[str, Any] = {}
+    if both.where["network"] == "sandbox":
+        where["env"] = [{"name": "F", "value": "/shared"}]
     script = "F=${F:-$KUBEMU_ROOT/shared}; "
     step = {**step, "args": [f"{script}echo first > $F/step"], **mount, **where}
     main = {"name": "c", "image": "example/shell", "args": [f"{script}cat $F/step; exit 4"], **mount, **where}
