@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from emulator.api.meta import ObjectKey
-from emulator.routing.policy import of_family, usable
+from emulator.routing.policy import of_family, on_node, usable
 from emulator.routing.servicemap import Endpoint, ServiceMap, ServicePort
 
 World = Literal["network", "host"]
+NO_NODES: Mapping[str, str] = {}
 PROTOCOLS = ("TCP", "UDP")  # SCTP is left out: few kernels have it
 
 
@@ -37,18 +38,19 @@ class Commands:
 
 
 def wanted(
-    ports: Iterable[ServicePort], services: ServiceMap, node_places: Sequence[tuple[World, str]]
+    ports: Iterable[ServicePort],
+    services: ServiceMap,
+    node_places: Sequence[tuple[World, str]],
+    nodes: Mapping[str, str] = NO_NODES,
 ) -> dict[Listen, ServicePort]:
-    """The listeners that these ports should have now."""
+    """The listeners that these ports should have now. nodes: the names of nodes by their addresses."""
     found: dict[Listen, ServicePort] = {}
     for port in ports:
-        if port.id.protocol not in PROTOCOLS:
+        if port.id.protocol not in PROTOCOLS or not services.endpoints(port.id):
             continue
-        endpoints = usable(services.endpoints(port.id))
-        if endpoints:
-            for listen in _places(port, node_places):
-                if of_family(endpoints, listen.ip):
-                    found.setdefault(listen, port)
+        for listen in _places(port, node_places):
+            if backends(port, services, listen.ip, nodes):
+                found.setdefault(listen, port)
     return found
 
 
@@ -98,6 +100,11 @@ class Claims:
         return next(iter(self._claims.get(listen, {}).values()), None)
 
 
-def backends(port: ServicePort, services: ServiceMap, ip: str) -> tuple[Endpoint, ...]:
+def backends(
+    port: ServicePort, services: ServiceMap, ip: str, nodes: Mapping[str, str] = NO_NODES
+) -> tuple[Endpoint, ...]:
     """Those among which a new connection to `ip` is spread."""
-    return of_family(usable(services.endpoints(port.id)), ip)
+    endpoints = services.endpoints(port.id)
+    if port.external_local and ip in nodes:
+        endpoints = on_node(endpoints, nodes[ip])
+    return of_family(usable(endpoints), ip)

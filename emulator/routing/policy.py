@@ -1,4 +1,6 @@
-"""Which endpoints may take a new connection. All nodes are one machine here, so there is no node-local set.
+"""Which endpoints may take a new connection.
+
+Only an address of a node says on which node a connection came in; all others are for every node alike.
 
 Source: kubernetes pkg/proxy/topology.go (CategorizeEndpoints)
 """
@@ -21,3 +23,8 @@ def of_family(endpoints: Iterable[Endpoint], address: str) -> tuple[Endpoint, ..
     """Those of the same IP family as `address`: a virtual IP never leads to the other family."""
     six = ":" in address
     return tuple(endpoint for endpoint in endpoints if (":" in endpoint.address) == six)
+
+
+def on_node(endpoints: Iterable[Endpoint], node: str) -> tuple[Endpoint, ...]:
+    """Those of one node: what externalTrafficPolicy Local leaves to a node's own address."""
+    return tuple(endpoint for endpoint in endpoints if endpoint.node == node)

@@ -41,6 +41,7 @@ class ServicePort:
     external_ips: tuple[str, ...] = ()
     load_balancer_ips: tuple[str, ...] = ()
     affinity_seconds: int = 0
+    external_local: bool = False  # externalTrafficPolicy Local
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +181,7 @@ def service_ports(service: Mapping[str, Any]) -> tuple[ServicePort, ...]:
             external_ips=external_ips,
             load_balancer_ips=load_balancer_ips,
             affinity_seconds=seconds,
+            external_local=spec.get("externalTrafficPolicy") == "Local",
         )
         for port in spec.get("ports") or ()
     )

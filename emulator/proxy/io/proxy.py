@@ -78,7 +78,8 @@ class ServiceProxy:
         self._informers = informers
         self._networks: dict[World, Network] = {"network": network, "host": host_network}
         self._recent: deque[tuple[float, Listen, ServicePort, str, Endpoint | None]] = deque(maxlen=KEPT)
-        self._node_places = _node_places(network.mode, config)
+        self._nodes = _nodes(network.mode, config)
+        self._node_places: list[tuple[World, str]] = [("host", "127.0.0.1"), *(("network", ip) for ip in self._nodes)]
         self._now = now
         self._rng = rng
         self._events = EventWriter(client, at)
@@ -238,7 +239,7 @@ class ServiceProxy:
                 return None
             found = self._backends.get(listen)
             if found is None:
-                found = self._backends[listen] = backends(port, self._services, listen.ip)
+                found = self._backends[listen] = backends(port, self._services, listen.ip, self._nodes)
             endpoint = self._affinity.pick(port, client, found, self._now(), self._rng)
             self._recent.append((self._now(), listen, port, client, endpoint))
             return endpoint
@@ -259,7 +260,7 @@ class ServiceProxy:
     # -- looking ---------------------------------------------------------------------------------------------
 
     def _wanted(self, key: ObjectKey) -> dict[Listen, ServicePort]:
-        return wanted(self._services.ports(key), self._services, self._node_places)
+        return wanted(self._services.ports(key), self._services, self._node_places, self._nodes)
 
     def _settled(self, listen: Listen, key: ObjectKey) -> bool:
         if listen in self._serving or listen in self._failed:
@@ -291,13 +292,11 @@ def _shown(endpoint: Endpoint | None) -> str | None:
     return None if endpoint is None else f"{endpoint.address}:{endpoint.port}"
 
 
-def _node_places(mode: str, config: ClusterConfig) -> list[tuple[World, str]]:
-    """Where node ports listen: on the host always, and on each node address where nodes have their own."""
-    places: list[tuple[World, str]] = [("host", "127.0.0.1")]
-    if mode != "loopback":
-        numbers = range(1, max(config.nodes, 1) + 1)
-        places += [("network", node_address(config.addresses, number)) for number in numbers]
-    return places
+def _nodes(mode: str, config: ClusterConfig) -> dict[str, str]:
+    """The names of the nodes by their addresses, where nodes have their own. Node ports listen on the host as well."""
+    if mode == "loopback":
+        return {}
+    return {node_address(config.addresses, number): f"node-{number}" for number in range(1, max(config.nodes, 1) + 1)}
 
 
 def _is_ready(pod: JsonObject) -> bool:

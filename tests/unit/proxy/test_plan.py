@@ -16,12 +16,13 @@ NODES: list[tuple[World, str]] = [("host", "127.0.0.1"), ("network", "10.0.0.1")
 
 def services(*, ready: bool = True, port: int = 8080, protocol: str = "TCP", **spec: Any) -> ServiceMap:
     found = ServiceMap()
+    node = spec.pop("node", "")
     ports = [{"port": 80, "protocol": protocol, "nodePort": spec.pop("nodePort", 0)}]
     metadata = {"name": "webapp", "namespace": "default"}
     service = {"metadata": metadata, "spec": {"clusterIP": "10.9.0.1", "ports": ports, **spec}}
     found.apply(Change("ADDED", SERVICE, service, None))
     labels = {"kubernetes.io/service-name": "webapp"}
-    endpoints = [{"addresses": ["10.1.0.1"], "conditions": {"ready": ready}}]
+    endpoints = [{"addresses": ["10.1.0.1"], "conditions": {"ready": ready}, "nodeName": node}]
     held = {
         "metadata": {**metadata, "labels": labels},
         "addressType": "IPv4",
@@ -43,6 +44,18 @@ def test_all_addresses_at_the_service_port_and_node_ports_on_nodes() -> None:
         Listen("host", "127.0.0.1", 30080, "TCP"),
         Listen("network", "10.0.0.1", 30080, "TCP"),
     }
+
+
+def test_a_node_port_may_be_for_the_pods_of_its_node() -> None:
+    nodes = {"10.0.0.1": "node-1", "10.0.0.2": "node-2"}
+    both: list[tuple[World, str]] = [("host", "127.0.0.1"), ("network", "10.0.0.1"), ("network", "10.0.0.2")]
+    for policy, shut in (("Cluster", set[str]()), ("Local", {"10.0.0.2"})):
+        found = services(nodePort=30080, externalTrafficPolicy=policy, node="node-1")
+        ips = {listen.ip for listen in wanted(found.ports(KEY), found, both, nodes)}
+        assert ips == {"10.9.0.1", "127.0.0.1", "10.0.0.1", "10.0.0.2"} - shut
+        port = found.ports(KEY)[0]
+        assert [e.address for e in backends(port, found, "10.0.0.1", nodes)] == ["10.1.0.1"]
+        assert len(backends(port, found, "10.0.0.2", nodes)) == (policy == "Cluster")
 
 
 def test_nothing_listens_without_endpoints() -> None:
