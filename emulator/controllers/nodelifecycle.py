@@ -7,6 +7,7 @@ Source: pkg/controller/nodelifecycle/node_lifecycle_controller.go, pkg/controlle
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -148,4 +149,33 @@ def _troubled_node_of_pod(change: Change, view: View) -> Iterable[ObjectKey]:
     return () if node is None or _ready(node) in (None, "True") else (ObjectKey("", name),)
 
 
-CONTROLLER = Controller("nodelifecycle", {NODE: own_key, LEASE: _node_of_lease, POD: _troubled_node_of_pod}, plan_node)
+@dataclass(slots=True)
+class NodeLifecycle:
+    """Which nodes it knows of, by name: one that comes or goes is told of once."""
+
+    known: dict[str, JsonObject] = field(default_factory=dict)
+
+    def plan(self, key: ObjectKey, view: View, at: datetime) -> Changes:
+        changes = plan_node(key, view, at)
+        node, before = view.get(NODE, key.name), self.known.get(key.name)
+        if (node or {}).get("metadata", {}).get("uid") == (before or {}).get("metadata", {}).get("uid"):
+            return changes
+        told_of = []
+        if before is not None:
+            del self.known[key.name]
+            told_of.append(_told_of_node(before, "RemovingNode", "Removing Node {} from Controller", at))
+        if node is not None:
+            self.known[key.name] = node
+            told_of.append(_told_of_node(node, "RegisteredNode", "Registered Node {} in Controller", at))
+        return replace(changes, events=(*told_of, *changes.events))
+
+
+def _told_of_node(node: JsonObject, reason: str, text: str, at: datetime) -> JsonObject:
+    name = node["metadata"]["name"]
+    return told(COMPONENT, node, NODE, reason, f"Node {name} event: {text.format(name)}", at)
+
+
+def controller() -> Controller:
+    """The node lifecycle controller of one cluster."""
+    watches = {NODE: own_key, LEASE: _node_of_lease, POD: _troubled_node_of_pod}
+    return Controller("nodelifecycle", watches, NodeLifecycle().plan)

@@ -92,7 +92,7 @@ def controllers_of(config: ClusterConfig, api_endpoint: tuple[str, int] | None, 
         cronjob.CONTROLLER,
         ttlafterfinished.CONTROLLER,
         disruption.CONTROLLER,
-        nodelifecycle.CONTROLLER,
+        nodelifecycle.controller(),
         tainteviction.controller(),
         podgc.controller(),
     ]

@@ -12,7 +12,7 @@ from emulator.api.meta import JsonObject, ObjectKey, annotations_of, condition_o
 from emulator.client.index import Change
 from emulator.controllers import podgc, tainteviction
 from emulator.controllers.changes import NOTHING
-from emulator.controllers.nodelifecycle import CONTROLLER, plan_node
+from emulator.controllers.nodelifecycle import controller, plan_node
 from emulator.controllers.tainteviction import tolerated_seconds
 from tests.unit.controllers.world import AT, NS, World, make, node, pod
 
@@ -120,10 +120,23 @@ def test_pressure_taints() -> None:
 
 def test_a_pod_that_is_ready_on_a_node_in_trouble_brings_the_node_back() -> None:
     world = World(in_state("Unknown"), pod("a"))
-    watched = CONTROLLER.watches[POD]
+    watched = controller().watches[POD]
     assert list(watched(Change("MODIFIED", POD, pod("a"), None), world)) == [NODE_KEY]
     assert list(watched(Change("MODIFIED", POD, pod("a", ready=False), None), world)) == []
     assert list(watched(Change("MODIFIED", POD, pod("a"), None), World(in_state()))) == []
+
+
+def test_a_node_that_comes_and_goes_is_told_of_once() -> None:
+    lifecycle, world = controller(), World(in_state())
+
+    def told() -> list[tuple[str, str]]:
+        return [(each["reason"], each["message"]) for each in lifecycle.plan(NODE_KEY, world, AT).events]
+
+    assert told() == [("RegisteredNode", "Node n1 event: Registered Node n1 in Controller")]
+    assert told() == []
+    world.remove(NODE, "n1", "")
+    assert told() == [("RemovingNode", "Node n1 event: Removing Node n1 from Controller")]
+    assert told() == []
 
 
 # -- evictions ---------------------------------------------------------------------------------------------------
@@ -153,9 +166,9 @@ def test_how_long_a_taint_is_tolerated(
 
 def test_an_intolerant_pod_goes_at_once_and_says_why() -> None:
     world = World(node(taints=[OTHER]), pod("a"))
-    controller = tainteviction.controller()
-    assert list(controller.watches[NODE](Change("MODIFIED", NODE, world.the(NODE, "n1"), node()), world)) == [POD_KEY]
-    changes = controller.plan(POD_KEY, world, AT)
+    kept = tainteviction.controller()
+    assert list(kept.watches[NODE](Change("MODIFIED", NODE, world.the(NODE, "n1"), node()), world)) == [POD_KEY]
+    changes = kept.plan(POD_KEY, world, AT)
     (event,) = changes.events
     assert (event["type"], event["reason"]) == ("Normal", "TaintManagerEviction")
     assert event["message"] == f"Marking for deletion Pod {NS}/a"
@@ -169,17 +182,17 @@ def test_an_intolerant_pod_goes_at_once_and_says_why() -> None:
 
 def test_a_tolerant_pod_stays_for_its_seconds_and_is_spared_when_the_taint_goes() -> None:
     world = World(node(taints=[GONE]), pod("a", tolerations=[FIVE]))
-    controller = tainteviction.controller()
-    assert controller.plan(POD_KEY, world, AT).retry_after_seconds == 300.0
+    kept = tainteviction.controller()
+    assert kept.plan(POD_KEY, world, AT).retry_after_seconds == 300.0
     later = AT + timedelta(seconds=299)
-    assert controller.plan(POD_KEY, world, later).retry_after_seconds == 1.0
+    assert kept.plan(POD_KEY, world, later).retry_after_seconds == 1.0
     world.put(node())
-    (event,) = controller.plan(POD_KEY, world, later).events
+    (event,) = kept.plan(POD_KEY, world, later).events
     assert event["message"] == f"Cancelling deletion of Pod {NS}/a"
-    assert controller.plan(POD_KEY, world, later) == NOTHING
+    assert kept.plan(POD_KEY, world, later) == NOTHING
     world.put(node(taints=[GONE]))
-    assert controller.plan(POD_KEY, world, later).retry_after_seconds == 300.0
-    assert controller.plan(POD_KEY, world, later + timedelta(seconds=300)).deletes
+    assert kept.plan(POD_KEY, world, later).retry_after_seconds == 300.0
+    assert kept.plan(POD_KEY, world, later + timedelta(seconds=300)).deletes
 
 
 # -- garbage -----------------------------------------------------------------------------------------------------
@@ -187,38 +200,38 @@ def test_a_tolerant_pod_stays_for_its_seconds_and_is_spared_when_the_taint_goes(
 
 def test_pods_of_a_node_that_is_gone() -> None:
     world = World(pod("a"))
-    controller = podgc.controller()
-    assert list(controller.watches[NODE](Change("DELETED", NODE, node(), node()), world)) == [POD_KEY]
-    assert controller.plan(POD_KEY, world, AT).retry_after_seconds == 40.0
-    changes = controller.plan(POD_KEY, world, AT + timedelta(seconds=40))
+    kept = podgc.controller()
+    assert list(kept.watches[NODE](Change("DELETED", NODE, node(), node()), world)) == [POD_KEY]
+    assert kept.plan(POD_KEY, world, AT).retry_after_seconds == 40.0
+    changes = kept.plan(POD_KEY, world, AT + timedelta(seconds=40))
     (write,), (delete,) = changes.updates, changes.deletes
     assert write.object["status"]["phase"] == "Failed"
     assert (condition_of(write.object, "DisruptionTarget") or {})["message"] == "PodGC: node no longer exists"
     assert delete.grace_period_seconds == 0
     world.put(node())
-    assert controller.plan(POD_KEY, world, AT + timedelta(seconds=40)) == NOTHING
+    assert kept.plan(POD_KEY, world, AT + timedelta(seconds=40)) == NOTHING
 
 
 def test_pods_that_never_ran_and_pods_out_of_service() -> None:
-    controller = podgc.controller()
+    kept = podgc.controller()
     going = pod("a", nodeName=None, terminating=True)
-    assert controller.plan(POD_KEY, World(going), AT).deletes[0].grace_period_seconds == 0
+    assert kept.plan(POD_KEY, World(going), AT).deletes[0].grace_period_seconds == 0
     out = {"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}
     world = World(in_state("Unknown", taints=[out]), pod("a", terminating=True))
-    assert controller.plan(POD_KEY, world, AT).deletes
-    assert controller.plan(POD_KEY, World(in_state(taints=[out]), pod("a", terminating=True)), AT) == NOTHING
+    assert kept.plan(POD_KEY, world, AT).deletes
+    assert kept.plan(POD_KEY, World(in_state(taints=[out]), pod("a", terminating=True)), AT) == NOTHING
 
 
 def test_the_oldest_of_too_many_ended_pods(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(podgc, "MAX_ENDED", 2)
-    world, controller = World(node()), podgc.controller()
+    world, kept = World(node()), podgc.controller()
     keys: list[ObjectKey] = []
     for number in range(3):
         ended = world.put(
             pod(f"p{number}", phase="Succeeded", metadata={"creationTimestamp": f"2026-01-0{3 - number}T00:00:00Z"})
         )
-        keys += controller.watches[POD](Change("ADDED", POD, ended, None), world)
+        keys += kept.watches[POD](Change("ADDED", POD, ended, None), world)
     assert keys == [podgc.ENDED]
-    changes = controller.plan(podgc.ENDED, world, AT)
+    changes = kept.plan(podgc.ENDED, world, AT)
     assert [delete.key.name for delete in changes.deletes] == ["p2"]
     assert annotations_of(world.the(POD, "p2")) == {}
