@@ -207,3 +207,40 @@ def answer_text(record: wire.Record, type_: str) -> str:
         return wire.type_text(record.type)
     text = wire.data_text(record)
     return text.lower() if type_ == "SRV" else text
+
+
+def reverse_expected(world: World, address: str, type_: str) -> tuple[str, set[str]]:
+    """The names an address has: its Service's, or else those of every ready endpoint that has it."""
+    owners = [f"{name}.{namespace}.svc.{ZONE}" for (namespace, name), s in world.items() if address in s.addresses]
+    if not owners:
+        owners = [
+            f"{endpoint_label(held, hostname)}.{name}.{namespace}.svc.{ZONE}"
+            for (namespace, name), service in world.items()
+            for part in service.slices
+            for held, hostname, ready in part.endpoints
+            if ready and held == address
+        ]
+    if type_ == "SOA":
+        return "NOERROR", set()
+    return ("NOERROR", set(owners)) if owners and type_ == "PTR" else ("NXDOMAIN", set())
+
+
+def one_owner_each(world: World) -> bool:
+    held = [address for service in world.values() for address in service.addresses]
+    return len(held) == len(set(held))
+
+
+@settings(deadline=None, max_examples=200)
+@given(worlds.filter(one_owner_each), st.sampled_from(["PTR", "A", "TXT", "ANY", "SOA", "MX"]))
+def test_every_address_has_the_names_the_rules_give_it(world: World, type_: str) -> None:
+    zones = [ZONE, "in-addr.arpa.", "ip6.arpa."]
+    config = DnsConfig.from_mapping({"zones": zones, "forward": False, "dns_pod_ips": ["10.1.0.2"]})
+    engine = Engine(index(world), config, rng=lambda stop: stop // 2)
+    for address in (*ADDRESSES, "192.0.2.7"):
+        name = ip_address(address).reverse_pointer + "."
+        outcome = engine.handle(wire.render(query(name, type_)), ("192.0.2.1", 4000), 0.0, "udp")
+        assert isinstance(outcome, Reply)
+        reply = wire.parse(outcome.payload)
+        got = {wire.data_text(record) for record in reply.answer}
+        assert (wire.RCODES[reply.rcode], got) == reverse_expected(world, address, type_), (name, type_)
+        assert len(got) == len(reply.answer)
