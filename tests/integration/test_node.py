@@ -566,3 +566,21 @@ async def test_a_connection_made_before_the_end_may_still_ask(world: World) -> N
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert b"connection: close" in answer.lower()
     await world.gone("asked")
+
+
+async def test_host_ports_are_served_at_the_node_or_the_address_asked_for(world: World) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        free = probe.getsockname()[1]
+    for name, address in (("here", ""), ("there", "127.0.0.9")):
+        port = {"containerPort": PORT, "hostPort": free, **({"hostIP": address} if address else {})}
+        await world.pod(name, containers=[{"name": "c", "image": "i", "ports": [port]}])
+    for name, address in (("here", "127.0.0.1"), ("there", "127.0.0.9")):
+        await world.ready(name)
+        request = b"GET /hostname HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        assert (await exchange(address, request, port=free, eof=False)).endswith(name.encode())
+    await world.client.delete(POD, "here", "default", grace_period_seconds=0)
+    async with asyncio.timeout(5):
+        with contextlib.suppress(ConnectionRefusedError):
+            while True:  # the pod's object goes before its sockets do
+                await exchange("127.0.0.1", b"", port=free)
