@@ -150,14 +150,17 @@ class Router:
 
     def _explain(self, server: Server, path: bytes, found: Found | None, trace: _Trace) -> None:
         """Why each location lost, up to the one that won and after it."""
-        shown, winner, seen = 0, found.route if found else None, False
+        lost, winner, seen = 0, found.route if found else None, False
         for route in self._locations[server.host].order():
             if route is winner:
                 seen = True
                 trace.won(_location_title(route, server), _why_won(route, adds_slash=bool(found and found.adds_slash)))
-            elif shown < MAX_LOST_SHOWN:
-                shown += 1
+                continue
+            lost += 1
+            if lost <= MAX_LOST_SHOWN:
                 trace.lost(_location_title(route, server), _why_lost(route, path, winner, after=seen))
+        if lost > MAX_LOST_SHOWN:
+            trace.lost(f"{lost - MAX_LOST_SHOWN} more locations", "they lose likewise")
 
 
 # -- the phases ------------------------------------------------------------------------------------------------

@@ -69,3 +69,39 @@ def test_what_is_no_request_is_one_line(kubemu: Kubemu, arguments: list[str]) ->
     assert "Traceback" not in done.text
     assert len(done.stderr.splitlines()) == 1
     assert " is not a " in done.stderr
+
+
+COURSE = """
+apiVersion: networking.k8s.io/v1beta1
+kind: Ingress
+metadata: {name: test-ingress}
+spec: {backend: {serviceName: testsvc, servicePort: 80}}
+---
+apiVersion: networking.k8s.io/v1beta1
+kind: Ingress
+metadata:
+  name: test-path
+  annotations: {nginx.ingress.kubernetes.io/rewrite-target: /}
+spec:
+  rules:
+  - http:
+      paths:
+      - {path: /testpath, backend: {serviceName: test, servicePort: 80}}
+"""
+
+
+def test_the_older_shapes(kubemu: Kubemu, tmp_path: Path) -> None:
+    """The Ingresses of older courses: a catch-all, and a path that is rewritten."""
+    manifests = tmp_path / "course.yaml"
+    manifests.write_text(COURSE, encoding="utf-8")
+    kubemu.ok("apply", "-f", str(manifests))
+    found = {}
+    for path in ("/", "/testpath/deep?q=1", "/TestPath"):
+        done = kubemu("route", f"http://anything.example.org{path}", "-o", "json")
+        answer = json.loads(done.stdout)
+        found[path] = (answer["ingress"], answer["backend"], answer["path"])
+    assert found == {
+        "/": ("default/test-ingress", "default/testsvc:80", "/"),
+        "/testpath/deep?q=1": ("default/test-path", "default/test:80", "/?q=1"),
+        "/TestPath": ("default/test-path", "default/test:80", "/"),
+    }

@@ -24,7 +24,7 @@ NORMAL: list[tuple[str, bytes | None]] = [
     ("/a%20b", b"/a b"),
     ("/a%3Fb", b"/a?b"),
     ("/a%25b", b"/a%b"),
-    ("/caf%C3%A9", b"/caf\xc3\xa9"),
+    ("/ol%C3%A9", b"/ol\xc3\xa9"),
     ("/%ff", b"/\xff"),
     ("/..", None),
     ("/a/../../b", None),
@@ -47,7 +47,7 @@ def test_the_path_that_is_compared(raw: str, wanted: bytes | None) -> None:
 
 @pytest.mark.parametrize(
     ("path", "wanted"),
-    [(b"/a b", "/a%20b"), (b"/a?b#c%d", "/a%3Fb%23c%25d"), (b"/caf\xc3\xa9", "/caf%C3%A9"), (b"/a+b:c@d", "/a+b:c@d")],
+    [(b"/a b", "/a%20b"), (b"/a?b#c%d", "/a%3Fb%23c%25d"), (b"/ol\xc3\xa9", "/ol%C3%A9"), (b"/a+b:c@d", "/a+b:c@d")],
 )
 def test_a_rewritten_path_is_escaped(path: bytes, wanted: str) -> None:
     assert escaped_path(path) == wanted

@@ -287,3 +287,10 @@ def test_the_trace_names_what_was_applied() -> None:
         ("lost", "a longer or exact path wins"),
         ("applied", "for every request: 308 to https"),
     ]
+
+
+def test_a_trace_is_bounded() -> None:
+    made = router(ingress(*(rule(f"/p{number}", host=HOST) for number in range(100))))
+    steps = made.decide(request("/p5"), rng=last, explain=True).trace
+    assert len(steps) == 53
+    assert (steps[-1].subject, steps[-1].reason) == ("150 more locations", "they lose likewise")
