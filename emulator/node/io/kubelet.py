@@ -188,7 +188,8 @@ class NodeAgent:
             if run.lacks_reference:
                 self._queue.add(key)
             if run.processes is not None:
-                run.processes.refresh_files()
+                word = "secret" if "type" in change.object else "configmap"
+                run.processes.refresh_files(word, change.key.name)
                 if run.processes.lacks_volume:
                     self._queue.add(key)
 

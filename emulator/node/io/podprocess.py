@@ -76,8 +76,9 @@ class PodProcesses:
                 await self._run.network.close()  # type: ignore[attr-defined]
         await self._runtime.close_pod(self._run)
 
-    def refresh_files(self) -> None:
-        self._runtime.refresh_files(self._run)
+    def refresh_files(self, word: str, name: str) -> None:
+        """A ConfigMap or Secret ("configmap" or "secret") is another one now."""
+        self._runtime.refresh_files(self._run, word, name)
 
     # -- containers ------------------------------------------------------------------------------------------------
 

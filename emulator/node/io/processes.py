@@ -28,7 +28,7 @@ from emulator.node.io.podfiles import PodFiles
 from emulator.node.io.process import ProcessBackend, StartFailure
 from emulator.node.program import STANDARD_PATH, Program, loopback_variables, program_of, rule_of
 from emulator.node.resolvconf import pod_resolv_conf
-from emulator.node.volumes import Sources, VolumeFailure, volume_of, wants_token
+from emulator.node.volumes import Sources, VolumeFailure, references, volume_of, wants_token
 
 if TYPE_CHECKING:
     from emulator.io.network import Network
@@ -132,11 +132,13 @@ class ProcessRuntime:
         for volume in run.pod["spec"].get("volumes") or ():
             self._set_up(files, run, volume, token)
 
-    def refresh_files(self, run: Pod) -> None:
-        """Bring volumes that show ConfigMaps and Secrets up to date; what is gone meanwhile stays as it was."""
+    def refresh_files(self, run: Pod, word: str, name: str) -> None:
+        """Bring volumes that show a ConfigMap or Secret up to date; what is gone meanwhile stays as it was."""
         files = self._files.get(run.uid)
-        for volume in (run.pod["spec"].get("volumes") or ()) if files is not None else ():
-            if files is not None and files.holds(volume["name"]) and "projected" not in volume:
+        if files is None:
+            return
+        for volume in run.pod["spec"].get("volumes") or ():
+            if (word, name) in references(volume) and files.holds(volume["name"]) and not wants_token([volume]):
                 with contextlib.suppress(VolumeFailure, OSError):
                     self._set_up(files, run, volume, "")
 
