@@ -584,3 +584,22 @@ async def test_host_ports_are_served_at_the_node_or_the_address_asked_for(world:
         with contextlib.suppress(ConnectionRefusedError):
             while True:  # the pod's object goes before its sockets do
                 await exchange("127.0.0.1", b"", port=free)
+
+
+async def test_sidecars_serve_until_the_others_have_ended(world: World) -> None:
+    side = {"name": "side", "image": "i", "restartPolicy": "Always", "ports": [{"containerPort": PORT + 1}]}
+    await world.pod("both", initContainers=[side])
+    address = await world.ready("both")
+    slow = b"GET /delay?ms=600 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    under_way = asyncio.ensure_future(exchange(address, slow, eof=False))
+    await asyncio.sleep(0.1)
+    await world.client.delete(POD, "both", "default")
+    await asyncio.sleep(0.2)
+    with pytest.raises(ConnectionRefusedError):
+        await exchange(address, b"")
+    quick = b"GET /hostname HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    assert (await exchange(address, quick, port=PORT + 1, eof=False)).endswith(b"both")
+    assert (await under_way).startswith(b"HTTP/1.1 200 ")
+    await world.gone("both")
+    killed = await world.events("Killing")
+    assert killed == ["Stopping container c", "Stopping container side"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 
 from emulator.api.errors import Conflict, NotFound
 from emulator.api.kinds import POD
@@ -25,33 +26,53 @@ async def end_pod(run: PodRun, *, serving: bool) -> None:
     Waits for open connections at most the pod's grace period; what is open then is cut.
     """
     begun = run.world.now()
+    stages = _stages(run.containers)
     for container in run.containers:
         container.hold_restarts()
-        if container.running:
-            run.told.killing(container)
+    _tell_killing(run, stages[0])
     if serving:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(MAX_ENDPOINT_WAIT_SECONDS, max(0.0, grace_seconds(run.pod)))):
                 await run.endpoint_out.wait()
     if any(container.backend is not None for container in run.containers):
         await asyncio.sleep(SETTLE_SECONDS)
-    for container in run.containers:
-        await _pre_stop(run, container, begun)
-    for container in run.containers:
-        if container.backend is not None:
-            container.backend.stop_listening()
-    for container in run.containers:
-        await _drain(run, container, begun)
-    ended_at = run.world.at()
-    for container in run.containers:
-        if run.processes is not None and run.processes.runs(container):
-            await run.processes.end(container)
-        else:
-            container.end(exit_code(run), ended_at)
+    for number, stage in enumerate(stages):
+        if number:
+            _tell_killing(run, stage)
+        await _end_stage(run, stage, begun)
     run.last_phase = "" if is_finished(run.pod) else _last_phase(run)
     await run.release()
     await run.write_status()
     await delete_object(run.pod, run)
+
+
+def _stages(containers: Sequence[ContainerRun]) -> list[list[ContainerRun]]:
+    """Who ends together: all but the sidecars first, then each sidecar, the last one started first."""
+    sidecars = [[container] for container in containers if container.role == "sidecar"]
+    return [[container for container in containers if container.role != "sidecar"], *reversed(sidecars)]
+
+
+def _tell_killing(run: PodRun, stage: Sequence[ContainerRun]) -> None:
+    for container in stage:
+        if container.running:
+            run.told.killing(container)
+
+
+async def _end_stage(run: PodRun, stage: Sequence[ContainerRun], begun: float) -> None:
+    """Hooks, no new connections, the open ones drained, and the end."""
+    for container in stage:
+        await _pre_stop(run, container, begun)
+    for container in stage:
+        if container.backend is not None:
+            container.backend.stop_listening()
+    for container in stage:
+        await _drain(run, container, begun)
+    ended_at = run.world.at()
+    for container in stage:
+        if run.processes is not None and run.processes.runs(container):
+            await run.processes.end(container)
+        else:
+            container.end(exit_code(run), ended_at)
 
 
 async def delete_object(pod: JsonObject, run: PodRun) -> None:
