@@ -54,6 +54,7 @@ class Plan:
 @click.option("--load-balancer", type=click.Choice(["assign", "pending"]), help="EXTERNAL-IP of LoadBalancers.")
 @click.option("--runtime", type=click.Choice(["simulate", "process"]), help="What runs behind containers.")
 @click.option("--isolated", is_flag=True, default=None, help="Nothing inside reaches addresses outside.")
+@click.option("--ingress/--no-ingress", default=None, help="Serve Ingresses; default yes.")
 @click.option("--insecure-http", is_flag=True, default=None, help="Serve the API without TLS.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default=None, help="How results are printed.")
 @click.pass_obj

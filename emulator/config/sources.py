@@ -26,7 +26,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "runtime": ("simulate", "process"),
 }
 NUMBERS = {"nodes": (0, 200), "api-port": (0, 65535), "dns-port": (0, 65535)}
-SWITCHES = ("isolated", "insecure-http")
+SWITCHES = ("isolated", "insecure-http", "ingress")
 TEXTS = ("name", "service-cidr", "pod-cidr", "store")
 SETTINGS = (*CHOICES, *NUMBERS, *SWITCHES, *TEXTS)
 """Every setting by its flag's name; the environment has KUBEMU_DNS_PORT, the file dnsPort, for `dns-port`."""

@@ -125,6 +125,9 @@ NOT_HONOURED = {  # and what takes its place
 }
 
 
+DEFAULTS = Settings()  # shared: most Ingresses have no annotation of ours
+
+
 @dataclass(slots=True)
 class _Reading:
     """One Ingress' annotations while they are read."""
@@ -143,10 +146,12 @@ class _Reading:
 
 def read_settings(ingress: JsonObject, *, secret: Lookup) -> tuple[Settings, tuple[Problem, ...]]:
     """The settings of one Ingress and what has to be told about its annotations."""
+    given = {name: text for name, text in annotations_of(ingress).items() if name.startswith(PREFIX)}
+    if not given:
+        return DEFAULTS, ()
     reading = _Reading(ingress)
-    for name, text in sorted(annotations_of(ingress).items()):
-        if name.startswith(PREFIX):
-            _read(reading, name.removeprefix(PREFIX), text)
+    for name, text in sorted(given.items()):
+        _read(reading, name.removeprefix(PREFIX), text)
     auth, denied = _basic_auth(reading, secret)
     found = reading.found
     settings = Settings(

@@ -98,7 +98,7 @@ class ExternalAuth:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Per client address; 0 is no limit. burst is the number of requests, not a factor."""
+    """Per client address; 0 is no limit. A burst of so many times the rate is let through at once."""
 
     connections: int = 0
     per_second: int = 0
@@ -181,23 +181,14 @@ class Settings:
     canary: Canary | None = None
     upstream_vhost: str = ""
     upstream_hash_by: str = ""
-    load_balance: str = "round_robin"
     service_upstream: bool = False
     default_backend: str = ""
     custom_http_errors: tuple[int, ...] = ()
     connection_header: str = ""
-    custom_headers: tuple[Header, ...] = ()
     cookie_domain: str = ""
     cookie_path: str = ""
     redirect_from: str = ""
     redirect_to: str = ""
-    mirror_target: str = ""
-    mirror_host: str = ""
-    mirror_request_body: bool = True
-    proxy_ssl_verify: bool = False
-    proxy_ssl_name: str = ""
-    proxy_ssl_server_name: bool = False
-    proxy_ssl_secret: str = ""
     denied: str = ""
 
 

@@ -198,7 +198,8 @@ def _with_slash(case: _Case, found: Found) -> Decision | None:
     request = case.request
     case.trace.applied(case.route.title, "only the path with a slash belongs to it: 301")
     path = escaped_path(case.path) + "/" + (f"?{request.query}" if request.query else "")
-    base = "" if case.settings.relative_redirects else f"{request.scheme}://{request.host}{_port_suffix(request)}"
+    port = f":{request.port}" if case.settings.use_port_in_redirects else _port_suffix(request)
+    base = "" if case.settings.relative_redirects else f"{request.scheme}://{request.host}{port}"
     return Redirect(301, base + path, case.route)
 
 
@@ -245,7 +246,8 @@ def _redirect(case: _Case, headers: tuple[Header, ...]) -> Decision | None:
         case.trace.applied(name, f"{why}: {REDIRECT_CODE} to https")
         uri = request_uri(request)
         uri = uri if settings.preserve_trailing_slash else uri.removesuffix("/")
-        port = "" if request.https_port == 443 else f":{request.https_port}"
+        shows_port = settings.use_port_in_redirects or request.https_port != 443
+        port = f":{request.https_port}" if shows_port else ""
         return Redirect(REDIRECT_CODE, f"https://{request.host}{port}{uri}", case.route, headers)
     return None
 

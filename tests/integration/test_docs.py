@@ -101,6 +101,8 @@ def test_usage_names_every_verb_and_only_options_there_are() -> None:
                 shown.add(verb)
             command = command_line.get_command(context, verb)
             assert command is not None
-            options = {option for parameter in command.params for option in parameter.opts}
+            options = {
+                option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)
+            }
             assert {word for word in words if word.startswith("-")} <= options, call
     assert shown == set(VERBS)

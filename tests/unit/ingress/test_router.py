@@ -60,6 +60,7 @@ REDIRECTS: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], str, int, 
     ({}, tls(), {}, "/x/", 308, "https://web.example.com/x"),
     ({"preserve_trailing_slash": "true"}, tls(), {}, "/x/", 308, "https://web.example.com/x/"),
     ({}, tls(), {"https_port": 10443}, "/", 308, "https://web.example.com:10443"),
+    ({"use_port_in_redirects": "true"}, tls(), {}, "/x", 308, "https://web.example.com:443/x"),
     ({"force_ssl_redirect": "true"}, {}, {}, "/x", 308, "https://web.example.com/x"),
     ({"permanent_redirect": "https://new.example.com"}, {}, {}, "/x", 301, "https://new.example.com"),
     (
