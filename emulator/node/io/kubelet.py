@@ -188,7 +188,7 @@ class NodeAgent:
             if run.lacks_reference:
                 self._queue.add(key)
             if run.processes is not None:
-                word = "secret" if "type" in change.object else "configmap"
+                word = "secret" if change.kind is SECRET else "configmap"
                 run.processes.refresh_files(word, change.key.name)
                 if run.processes.lacks_volume:
                     self._queue.add(key)

@@ -11,6 +11,7 @@ from typing import Any
 
 from emulator.io.network import Network
 from emulator.io.tasks import TaskOwner
+from emulator.node import grpchealth
 from emulator.node.backends import Target
 from emulator.node.io.external import connect
 from emulator.node.probes import ProbeSpec, ProbeState, needs_program, port_number
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 
 MAX_STATUS_LINE_BYTES = 64 * 1024
 USER_AGENT = "kube-probe/1.36"
+CHUNK_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ async def attempt(spec: ProbeSpec, container: ProbedContainer) -> Result:
         command = [str(word) for word in (spec.handler["exec"] or {}).get("command") or ()]
         return await container.run_program(command, spec.timeout_seconds)
     action = spec.handler[spec.action] or {}
+    if spec.action == "grpc" and not container.simulated:
+        return await _grpc(spec, container, action)
     port = port_number(action.get("port"), container.manifest)
     if port is None:
         return Result(False, f"couldn't find port: {action.get('port')!r}")
@@ -90,6 +94,31 @@ async def attempt(spec: ProbeSpec, container: ProbedContainer) -> Result:
     except (OSError, ValueError) as error:
         return Result(False, f"{prefix}{error}")
     return Result(200 <= code < 400, f"HTTP probe failed with statuscode: {code}")
+
+
+async def _grpc(spec: ProbeSpec, container: ProbedContainer, action: dict[str, Any]) -> Result:
+    """Ask the health service of a server; its refusals in the kubelet's words."""
+    shown = f"{container.address}:{action['port']}"
+    late = f'timeout: failed to connect service "{shown}" within {spec.timeout_seconds:g}s: context deadline exceeded'
+    answer = grpchealth.Answer()
+    try:
+        async with asyncio.timeout(spec.timeout_seconds):
+            address = container.endpoint(int(action["port"]))
+            sock = await connect(container.network, *address, timeout_seconds=spec.timeout_seconds)
+            reader, writer = await asyncio.open_connection(sock=sock)
+            try:
+                writer.write(grpchealth.request(shown, str(action.get("service") or ""), USER_AGENT))
+                while not answer.done and (chunk := await reader.read(CHUNK_BYTES)):
+                    answer.feed(chunk)
+                    if answer.send:
+                        writer.write(answer.send)
+            finally:
+                writer.transport.abort()
+    except (TimeoutError, ConnectionRefusedError):
+        return Result(False, late)
+    except (OSError, ValueError) as error:
+        return Result(False, str(error))
+    return Result(answer.healthy, answer.problem)
 
 
 def _path(action: dict[str, Any]) -> str:
