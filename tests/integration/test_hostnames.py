@@ -175,6 +175,29 @@ async def test_threads_patch_and_undo_at_the_same_time(cluster: Cluster) -> None
     assert socket.getaddrinfo is before
 
 
+async def test_a_cluster_that_has_stopped_knows_nothing(cluster: Cluster) -> None:
+    def names_of_a_loop_that_is_gone() -> HostNames:
+        loop = asyncio.new_event_loop()
+        loop.close()
+        return HostNames(lambda *_: ["127.0.0.1"], loop)
+
+    with pytest.raises(socket.gaierror, match="has stopped"):
+        names_of_a_loop_that_is_gone().one("webapp")
+
+
+async def test_a_resolver_of_another_loop(cluster: Cluster) -> None:
+    async def work() -> str:
+        async with (
+            aiohttp.ClientSession(connector=cluster.connector()) as session,
+            session.get("http://webapp:8080/hostname") as answer,
+        ):
+            first = await answer.text()
+        async with httpx.AsyncClient(transport=cluster.httpx_transport()) as client:
+            return first + (await client.get("http://webapp:8080/hostname")).text
+
+    assert await asyncio.to_thread(asyncio.run, work()) == "webapp-0webapp-0"
+
+
 async def test_other_names_go_where_they_went(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 

@@ -7,6 +7,7 @@ be reached, `patched` answers this process' getaddrinfo for cluster names and pa
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import ipaddress
 import socket
 import threading
@@ -43,9 +44,40 @@ class HostNames:
             raise NotOurs(host)
         if _running_loop() is self._loop:
             return self._now(host, family)
-        done: _Answer = _Answer()
-        self._loop.call_soon_threadsafe(done.take, lambda: self._now(host, family))
-        return done.wait(host)
+        try:
+            return self._ask(host, family).result(WAIT_SECONDS)
+        except TimeoutError as error:
+            raise _no_answer(host) from error
+
+    async def find(self, host: str, family: int = socket.AF_UNSPEC) -> list[tuple[int, str]]:
+        """As `addresses`, without holding up the running loop."""
+        if not host or _is_address(host) or host.lower().rstrip(".") == "localhost":
+            raise NotOurs(host)
+        if _running_loop() is self._loop:
+            return self._now(host, family)
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                return await asyncio.wrap_future(self._ask(host, family))
+        except TimeoutError as error:
+            raise _no_answer(host) from error
+
+    def _ask(self, host: str, family: int) -> concurrent.futures.Future[list[tuple[int, str]]]:
+        """What the cluster's own loop will say."""
+        future: concurrent.futures.Future[list[tuple[int, str]]] = concurrent.futures.Future()
+
+        def answer() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(self._now(host, family))
+            except Exception as error:  # raised again where it is waited for
+                future.set_exception(error)
+
+        try:
+            self._loop.call_soon_threadsafe(answer)
+        except RuntimeError as error:
+            raise socket.gaierror(socket.EAI_FAIL, f"the cluster that knows {host} has stopped") from error
+        return future
 
     def _now(self, host: str, family: int) -> list[tuple[int, str]]:
         found: list[tuple[int, str]] = []
@@ -62,28 +94,8 @@ class HostNames:
         return self.addresses(host)[0][1]
 
 
-class _Answer:
-    """What another thread waits for."""
-
-    def __init__(self) -> None:
-        self._ready = threading.Event()
-        self._found: list[tuple[int, str]] | None = None
-        self._error: Exception | None = None
-
-    def take(self, work: Callable[[], list[tuple[int, str]]]) -> None:
-        try:
-            self._found = work()
-        except Exception as error:  # raised again where it is waited for
-            self._error = error
-        self._ready.set()
-
-    def wait(self, host: str) -> list[tuple[int, str]]:
-        if not self._ready.wait(WAIT_SECONDS):
-            raise socket.gaierror(socket.EAI_AGAIN, f"the cluster's loop did not answer for {host}: is it blocked?")
-        if self._error is not None:
-            raise self._error
-        assert self._found is not None
-        return self._found
+def _no_answer(host: str) -> socket.gaierror:
+    return socket.gaierror(socket.EAI_AGAIN, f"the cluster's loop did not answer for {host}: is it blocked?")
 
 
 _lock = threading.Lock()

@@ -32,7 +32,7 @@ class AiohttpResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         try:
-            found = self._names.addresses(host, family)
+            found = await self._names.find(host, family)
         except NotOurs as other:
             return await self._others.resolve(other.name, port, family)
         return [
@@ -78,7 +78,7 @@ def httpx_async_transport(names: HostNames, *, verify: ssl.SSLContext | bool = T
 
     class Backend(httpcore.AnyIOBackend):
         async def connect_tcp(self, host: str, *arguments: Any, **options: Any) -> httpcore.AsyncNetworkStream:
-            return await super().connect_tcp(_address(names, host), *arguments, **options)
+            return await super().connect_tcp(await _found(names, host), *arguments, **options)
 
     class ClusterTransport(httpx.AsyncHTTPTransport):
         def __init__(self) -> None:
@@ -96,6 +96,17 @@ def _address(names: HostNames, host: str) -> str:
 
     try:
         return names.one(host)
+    except NotOurs as other:
+        return other.name
+    except OSError as error:
+        raise httpcore.ConnectError(f"[Errno {error.errno}] {error.strerror}") from error
+
+
+async def _found(names: HostNames, host: str) -> str:
+    import httpcore
+
+    try:
+        return (await names.find(host))[0][1]
     except NotOurs as other:
         return other.name
     except OSError as error:
