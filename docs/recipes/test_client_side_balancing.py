@@ -8,7 +8,7 @@ from collections import Counter
 import aiohttp
 import pytest
 
-from emulator import Cluster
+from emulator.testing.view import ClusterView
 
 pytestmark = pytest.mark.asyncio
 
@@ -35,7 +35,7 @@ async def addresses(name: str, port: int) -> list[str]:
     return sorted({str(entry[4][0]) for entry in found})
 
 
-async def test_each_pod_gets_its_share(cluster: Cluster) -> None:
+async def test_each_pod_gets_its_share(cluster: ClusterView) -> None:
     await cluster.apply(WORKERS + "".join("---" + WORKER % number for number in range(3)), wait=True)
     with cluster.patch_resolver():
         async with asyncio.timeout(10):

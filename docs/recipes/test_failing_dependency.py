@@ -5,7 +5,7 @@ import asyncio
 import aiohttp
 import pytest
 
-from emulator import Cluster
+from emulator.testing.view import ClusterView
 
 pytestmark = pytest.mark.asyncio
 
@@ -38,12 +38,10 @@ async def becomes(session: aiohttp.ClientSession, wanted: str) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_it_is_down_and_comes_back(cluster: Cluster) -> None:
+async def test_it_is_down_and_comes_back(cluster: ClusterView) -> None:
     await cluster.apply(SERVICE, wait=True)
-    connector = cluster.connector(force_close=True)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        assert await status_of(session) == "down"
-        await cluster.apply(POD, wait=True)
-        await becomes(session, "up")
-        await cluster.delete(POD)
-        await becomes(session, "down")
+    assert await status_of(cluster.http) == "down"
+    await cluster.apply(POD, wait=True)
+    await becomes(cluster.http, "up")
+    await cluster.delete(POD)
+    await becomes(cluster.http, "down")

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from emulator import Cluster
+from emulator.testing.view import ClusterView
 
 pytestmark = pytest.mark.asyncio
 
@@ -28,7 +28,7 @@ print(urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, tim
 """
 
 
-async def test_code_of_this_process(cluster: Cluster) -> None:
+async def test_code_of_this_process(cluster: ClusterView) -> None:
     await cluster.apply(WEBAPP, wait=True)
     with cluster.patch_env():
         host, port = os.environ["WEBAPP_SERVICE_HOST"], int(os.environ["WEBAPP_SERVICE_PORT"])
@@ -40,7 +40,7 @@ async def test_code_of_this_process(cluster: Cluster) -> None:
     assert "WEBAPP_SERVICE_HOST" not in os.environ
 
 
-async def test_a_job_of_its_own(cluster: Cluster) -> None:
+async def test_a_job_of_its_own(cluster: ClusterView) -> None:
     await cluster.apply(WEBAPP, wait=True)
     done = await cluster.run(sys.executable, "-c", JOB)
     assert (done.returncode, done.stdout.strip()) == (0, b"done")

@@ -2,11 +2,13 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from kubernetes_asyncio import client, config
+from kubernetes_asyncio.client.exceptions import ApiException
 
-from emulator import ApiError, Cluster
-from emulator.api.kinds import LEASE
+from emulator.testing.view import ClusterView
 
 pytestmark = pytest.mark.asyncio
 
@@ -14,10 +16,10 @@ LEASE_SECONDS = 1
 
 
 class Candidate:
-    """The code under test; in yours, a Kubernetes client stands where `cluster.client` does."""
+    """The code under test."""
 
-    def __init__(self, cluster: Cluster, name: str) -> None:
-        self.client = cluster.client
+    def __init__(self, api: client.ApiClient, name: str) -> None:
+        self.leases = client.CoordinationV1Api(api)
         self.name = name
         self.leads = asyncio.Event()
 
@@ -25,42 +27,46 @@ class Candidate:
         while True:
             try:
                 self.leads.set() if await self.acquire() else self.leads.clear()
-            except ApiError:  # somebody else was faster: look again
+            except ApiException as error:
+                if error.status != 409:  # Conflict: somebody else was faster, so look again
+                    raise
                 self.leads.clear()
             await asyncio.sleep(0.1)
 
     async def acquire(self) -> bool:
         now = datetime.now(UTC)
-        spec = {
+        wanted = {
             "holderIdentity": self.name,
             "leaseDurationSeconds": LEASE_SECONDS,
             "renewTime": now.isoformat(timespec="microseconds"),
         }
-        listed = await self.client.list(LEASE, "default")
-        held = next((each for each in listed.items if each["metadata"]["name"] == "leader"), None)
-        if held is None:
-            metadata = {"name": "leader", "namespace": "default"}
-            await self.client.create(
-                LEASE, {"apiVersion": LEASE.api_version, "kind": "Lease", "metadata": metadata, "spec": spec}
-            )
+        try:
+            held = await self.leases.read_namespaced_lease("leader", "default")
+        except ApiException as error:
+            if error.status != 404:
+                raise
+            await self.leases.create_namespaced_lease("default", {"metadata": {"name": "leader"}, "spec": wanted})
             return True
-        renewed = datetime.fromisoformat(held["spec"]["renewTime"])
-        if held["spec"]["holderIdentity"] != self.name and now - renewed < timedelta(seconds=LEASE_SECONDS):
+        expires = held.spec.renew_time + timedelta(seconds=LEASE_SECONDS)
+        if held.spec.holder_identity != self.name and now < expires:
             return False
-        await self.client.update(LEASE, {**held, "spec": {**held["spec"], **spec}})  # Conflict if it has changed
+        version = {"name": "leader", "resourceVersion": held.metadata.resource_version}
+        await self.leases.replace_namespaced_lease("leader", "default", {"metadata": version, "spec": wanted})
         return True
 
 
-async def test_another_takes_over(cluster: Cluster) -> None:
-    first, second = Candidate(cluster, "first"), Candidate(cluster, "second")
-    async with asyncio.timeout(15), asyncio.TaskGroup() as group:
-        leader = group.create_task(first.run())
-        await first.leads.wait()
-        other = group.create_task(second.run())
-        await asyncio.sleep(LEASE_SECONDS * 1.5)
-        assert not second.leads.is_set()
-        leader.cancel()  # it dies without a word
-        await second.leads.wait()
-        other.cancel()
-    lease = await cluster.get("lease/leader")
-    assert lease["spec"]["holderIdentity"] == "second"
+async def test_another_takes_over(cluster: ClusterView, tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(cluster.kubeconfig)
+    async with await config.new_client_from_config(str(kubeconfig)) as api:
+        first, second = Candidate(api, "first"), Candidate(api, "second")
+        async with asyncio.timeout(15), asyncio.TaskGroup() as group:
+            leader = group.create_task(first.run())
+            await first.leads.wait()
+            other = group.create_task(second.run())
+            await asyncio.sleep(LEASE_SECONDS * 1.5)
+            assert not second.leads.is_set()
+            leader.cancel()  # it dies without a word
+            await second.leads.wait()
+            other.cancel()
+    assert (await cluster.get("lease/leader"))["spec"]["holderIdentity"] == "second"

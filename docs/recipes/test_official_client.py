@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from kubernetes import client, config
 
-from emulator import Cluster
+from emulator.testing.view import ClusterView
 
 pytestmark = pytest.mark.asyncio
 
@@ -18,7 +18,7 @@ def names_of_services(kubeconfig: Path) -> list[str]:
         return sorted(item.metadata.name for item in found.items)
 
 
-async def test_services_are_listed(cluster: Cluster, tmp_path: Path) -> None:
+async def test_services_are_listed(cluster: ClusterView, tmp_path: Path) -> None:
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_text(cluster.kubeconfig)
     assert await asyncio.to_thread(names_of_services, kubeconfig) == ["kube-dns", "kubernetes"]

@@ -1,16 +1,15 @@
 """An operator written with kopf: for each ConfigMap with a label it keeps a Service, and takes it away again."""
 
 import asyncio
-import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import kopf
 import pytest
 
-from emulator import Cluster
-from emulator.api.kinds import SERVICE
+from emulator.testing.view import ClusterView
 
 pytestmark = pytest.mark.asyncio
 
@@ -22,25 +21,23 @@ data: {port: "8080"}
 """
 
 
-def operator_for(cluster: Cluster) -> kopf.OperatorRegistry:
+def operator_for(cluster: ClusterView) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
-    def login(**_: Any) -> kopf.ConnectionInfo:
-        ca = base64.b64encode(cluster.credentials.ca.encode()).decode()
-        return kopf.ConnectionInfo(server=cluster.api_url, ca_data=ca, token=cluster.token)
+    def login(**options: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_kubeconfig(**options)
 
     @kopf.on.create("configmaps", labels={"make": "service"}, registry=registry)
     async def make(name: str, namespace: str | None, body: kopf.Body, **_: Any) -> None:
         spec = {"selector": {"app": name}, "ports": [{"port": int(body["data"]["port"])}]}
         metadata = {"name": name, "namespace": namespace}
-        await cluster.client.create(
-            SERVICE, {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
-        )
+        await cluster.apply({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
 
     @kopf.on.delete("configmaps", labels={"make": "service"}, registry=registry)
     async def remove(name: str, namespace: str | None, **_: Any) -> None:
-        await cluster.client.delete(SERVICE, name, namespace or "")
+        metadata = {"name": name, "namespace": namespace}
+        await cluster.delete({"apiVersion": "v1", "kind": "Service", "metadata": metadata})
 
     return registry
 
@@ -69,7 +66,12 @@ async def running(registry: kopf.OperatorRegistry) -> AsyncIterator[None]:
             stop.set()
 
 
-async def test_the_operator_keeps_services(cluster: Cluster) -> None:
+async def test_the_operator_keeps_services(
+    cluster: ClusterView, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(cluster.kubeconfig)
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
     async with running(operator_for(cluster)):
         await cluster.apply(WANTED)
         await cluster.wait_for("service/shop", "exists")

@@ -2,11 +2,9 @@
 
 import asyncio
 
-import aiohttp
 import pytest
 
-from emulator import Cluster
-from emulator.api.kinds import POD
+from emulator.testing.view import ClusterView
 
 pytestmark = pytest.mark.asyncio
 
@@ -19,34 +17,27 @@ spec: {selector: {app: webapp}, ports: [{port: 8080}]}
 POD_OF = """
 apiVersion: v1
 kind: Pod
-metadata: {name: webapp-%d, labels: {app: webapp}}
+metadata: {name: webapp-%d, labels: {app: webapp}, annotations: %s}
 spec: {containers: [{name: webapp, image: webapp, ports: [{containerPort: 8080}]}]}
 """
 
 
-async def who_answers(cluster: Cluster) -> set[str]:
+async def who_answers(cluster: ClusterView) -> set[str]:
     names: set[str] = set()
-    connector = cluster.connector(force_close=True)  # a new connection, and so a new choice, for every request
-    async with aiohttp.ClientSession(connector=connector) as session:
-        for _ in range(40):
-            async with session.get("http://webapp:8080/hostname") as answer:
-                names.add(await answer.text())
+    for _ in range(40):  # each a new connection, and so a new choice
+        async with cluster.http.get("http://webapp:8080/hostname") as answer:
+            names.add(await answer.text())
     return names
 
 
-async def steer(cluster: Cluster, name: str, *, ready: bool) -> None:
-    annotations = {"kubemu.dev/ready": None if ready else "false"}
-    await cluster.client.patch(POD, name, "default", patch={"metadata": {"annotations": annotations}})
-
-
-async def test_only_ready_pods_answer(cluster: Cluster) -> None:
-    await cluster.apply(SERVICE + "".join("---" + POD_OF % number for number in range(2)), wait=True)
+async def test_only_ready_pods_answer(cluster: ClusterView) -> None:
+    await cluster.apply(SERVICE + "".join("---" + POD_OF % (number, "{}") for number in range(2)), wait=True)
     assert await who_answers(cluster) == {"webapp-0", "webapp-1"}
-    await steer(cluster, "webapp-0", ready=False)
+    await cluster.apply(POD_OF % (0, '{kubemu.dev/ready: "false"}'))
     async with asyncio.timeout(10):
         while await who_answers(cluster) != {"webapp-1"}:
             pass
-    await steer(cluster, "webapp-0", ready=True)
+    await cluster.apply(POD_OF % (0, "{}"))
     async with asyncio.timeout(10):
         while await who_answers(cluster) != {"webapp-0", "webapp-1"}:
             pass

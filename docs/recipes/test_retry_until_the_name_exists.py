@@ -5,7 +5,7 @@ import asyncio
 import aiohttp
 import pytest
 
-from emulator import Cluster
+from emulator.testing.view import ClusterView
 
 pytestmark = pytest.mark.asyncio
 
@@ -33,15 +33,11 @@ async def fetch_with_retries(session: aiohttp.ClientSession, url: str, failures:
             await asyncio.sleep(0.05)
 
 
-async def test_the_app_waits_for_its_dependency(cluster: Cluster) -> None:
+async def test_the_app_waits_for_its_dependency(cluster: ClusterView) -> None:
     failures: list[str] = []
     url = "http://webapp.default.svc.cluster.local:8080/hostname"
-    async with (
-        aiohttp.ClientSession(connector=cluster.connector()) as session,
-        asyncio.timeout(10),
-        asyncio.TaskGroup() as group,
-    ):
-        answer = group.create_task(fetch_with_retries(session, url, failures))
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        answer = group.create_task(fetch_with_retries(cluster.http, url, failures))
         while not failures:
             await asyncio.sleep(0.01)
         await cluster.apply(WEBAPP)

@@ -3,11 +3,9 @@
 import asyncio
 from typing import Any
 
-import aiohttp
 import pytest
 
-from emulator import Cluster
-from emulator.api.kinds import DEPLOYMENT
+from emulator.testing.view import ClusterView
 
 pytestmark = pytest.mark.asyncio
 
@@ -35,26 +33,23 @@ def rolled_out(deployment: dict[str, Any]) -> bool:
     return status.get("observedGeneration") == deployment["metadata"]["generation"] and counts == [3, 3, 3]
 
 
-async def test_no_request_is_lost(cluster: Cluster) -> None:
+async def test_no_request_is_lost(cluster: ClusterView) -> None:
     await cluster.apply(WEBAPP, wait=True)
     await cluster.wait_for("deployment/webapp", rolled_out)
     seen: set[str] = set()
     done = asyncio.Event()
 
-    async def ask(session: aiohttp.ClientSession) -> None:
+    async def ask() -> None:
         while not done.is_set():
-            async with session.get("http://webapp:8080/hostname") as answer:
+            async with cluster.http.get("http://webapp:8080/hostname") as answer:
                 assert answer.status == 200
                 seen.add(await answer.text())
             await asyncio.sleep(0.005)
 
-    connector = cluster.connector(force_close=True)
-    async with aiohttp.ClientSession(connector=connector) as session, asyncio.TaskGroup() as group:
+    async with asyncio.TaskGroup() as group:
         for _ in range(4):
-            group.create_task(ask(session))
-        image = {"containers": [{"name": "webapp", "image": "webapp:2"}]}
-        patch = {"spec": {"template": {"spec": image}}}
-        await cluster.client.patch(DEPLOYMENT, "webapp", "default", patch=patch, patch_type="strategic")
+            group.create_task(ask())
+        await cluster.apply(WEBAPP.replace("webapp:1", "webapp:2"))
         await cluster.wait_for("deployment/webapp", rolled_out)
         done.set()
     assert len(seen) > 3  # pods of both generations answered

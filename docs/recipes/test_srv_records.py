@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from dnslib import QTYPE, DNSRecord
 
-from emulator import Cluster
+from emulator.testing.view import ClusterView
 
 pytestmark = pytest.mark.asyncio
 
@@ -36,7 +36,7 @@ def members(dns: tuple[str, int], service: str) -> list[tuple[str, int]]:
     return sorted((str(each.rdata.target), each.rdata.port) for each in answer.rr if each.rtype == QTYPE.SRV)
 
 
-async def test_the_members_are_found(cluster: Cluster) -> None:
+async def test_the_members_are_found(cluster: ClusterView) -> None:
     await cluster.apply(DATABASE)
     async with asyncio.timeout(20):
         while len(found := await asyncio.to_thread(members, cluster.dns_address, "database")) < 2:

@@ -1,6 +1,4 @@
-"""A synchronous test: the cluster runs in a thread of its own, the test uses requests."""
-
-from collections.abc import Iterator
+"""Synchronous tests with requests: the fixture `sync_cluster` blocks, and its cluster runs in a thread of its own."""
 
 import pytest
 import requests
@@ -20,18 +18,13 @@ spec: {containers: [{name: webapp, image: webapp, ports: [{containerPort: 8080}]
 """
 
 
-@pytest.fixture
-def sync_cluster() -> Iterator[SyncCluster]:
-    with SyncCluster() as cluster:
-        cluster.apply(WEBAPP, wait=True)
-        yield cluster
-
-
+@pytest.mark.kubemu(WEBAPP)  # applied, and ready, before the test begins
 def test_a_request_by_name(sync_cluster: SyncCluster) -> None:
     with sync_cluster.http() as session:
         assert session.get("http://webapp:8080/hostname", timeout=5).text == "webapp-0"
 
 
+@pytest.mark.kubemu(WEBAPP)
 def test_code_that_has_its_own_session(sync_cluster: SyncCluster) -> None:
     with sync_cluster.patch_resolver():
         assert requests.get("http://webapp.default.svc:8080/hostname", timeout=5).text == "webapp-0"
