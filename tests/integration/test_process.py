@@ -461,6 +461,54 @@ def test_termination_messages(sandbox: Running) -> None:
         assert sandbox.get("pod", name)["status"]["phase"] == "Failed"
 
 
+def test_a_port_that_is_taken_is_in_the_log(both: Running) -> None:
+    first = both.get("pods", "-l", "app=webapp")["items"][0]
+    taken = first["status"]["podIP"]
+    script = "exec python3 -m http.server 8080 --bind $A 2>&1"
+    if both.where["network"] == "sandbox":  # in a network of its own only its own process can be in the way
+        script = f"python3 -m http.server 8080 --bind $A & sleep 0.7; {script}"
+        env = {"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+    else:
+        env = {"name": "A", "value": taken}
+    both.pod("taken", "example/shell", script, container={"env": [env]})
+    eventually(
+        lambda: both.status("taken").get("state", {}).get("waiting", {}).get("reason") == "CrashLoopBackOff",
+        seconds=SECONDS,
+    )
+    assert "Address already in use" in both.kubectl("logs", "taken")
+    assert both.endpoints("webapp") >= {taken}
+    both.kubectl("delete", "pod", "taken", "--now")
+
+
+def test_files_are_copied_in_and_out(both: Running, tmp_path: Path) -> None:
+    both.pod("files", "example/shell", "exec sleep 1000", restartPolicy="Never")
+    both.ready("files")
+    (tmp_path / "there").write_text("copied\n")
+    target = tempfile.mktemp(prefix="kmtest-copy-")
+    try:
+        both.kubectl("cp", str(tmp_path / "there"), f"files:{target}")
+        both.kubectl("cp", f"files:{target}", str(tmp_path / "back"))
+    finally:
+        Path(target).unlink(missing_ok=True)
+    assert (tmp_path / "back").read_text() == "copied\n"
+    both.kubectl("delete", "pod", "files", "--now")
+
+
+def test_host_network_and_host_ports(sandbox: Running) -> None:
+    serve = ["python3 -m http.server 7070 --bind 0.0.0.0 --directory /"]
+    sandbox.pod("own-net", "example/shell", *serve, container={"ports": [{"containerPort": 7070, "hostPort": 7171}]})
+    sandbox.pod("host-net", "example/shell", "exec python3 -m http.server 7272 --bind 0.0.0.0", hostNetwork=True)
+    sandbox.ready("own-net", "host-net")
+    node = sandbox.get("pod", "host-net")["status"]["hostIP"]
+    assert sandbox.get("pod", "host-net")["status"]["podIP"] == node
+    for port in (7171, 7272):
+        url = f"http://{node}:{port}/"
+        eventually(lambda url=url: sandbox.inside(program("curl"), "-fsS", "-m", "2", url).status == 0)  # type: ignore[misc]
+    shown = sandbox.exec("host-net", program("ip"), "-br", "link").stdout
+    assert "veth" in shown
+    sandbox.kubectl("delete", "pod", "own-net", "host-net", "--now")
+
+
 # -- own clusters ------------------------------------------------------------------------------------------------
 
 
@@ -481,6 +529,38 @@ def test_runtime_process_runs_commands_on_a_read_only_root() -> None:
         finally:
             kubemu("down")
     assert not Path("/etc/kubemu-was-here").exists()
+
+
+@pytest.mark.parametrize("network", ["sandbox", "loopback"])
+def test_a_killed_cluster_takes_its_processes_along(network: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="kmtest-") as folder:
+        running = start(Path(folder), "--network", network)
+        running.pod(
+            "stubborn",
+            "example/shell",
+            "trap '' TERM INT HUP; (trap '' HUP; sleep 654321) & sleep 654321; sleep 654321",
+        )
+        running.ready("stubborn")
+        eventually(lambda: len(sleeping("654321")) >= 2)
+        pids = descendants(running.where["pid"])
+        os.kill(running.where["pid"], signal.SIGKILL)
+        eventually(lambda: not any(alive(pid) for pid in pids))
+        assert not sleeping("654321")
+        running.kubemu("down")
+
+
+def test_fifty_pods_share_a_port() -> None:
+    with tempfile.TemporaryDirectory(prefix="kmtest-") as folder:
+        running = start(Path(folder), "--network", "sandbox", "--wait", "60s")
+        try:
+            running.kubectl("scale", "deployment/webapp", "--replicas=50")
+            running.kubectl("rollout", "status", "deployment/webapp", "--timeout=50s")
+            assert len(running.endpoints("webapp")) == 50
+            url = "http://webapp:8080/hello"
+            script = f"for i in $(seq 20); do {program('curl')} -sS -m 5 {url}; done"
+            assert running.inside("sh", "-c", script).stdout == "hello from the host\n" * 20
+        finally:
+            running.kubemu("down")
 
 
 def test_down_leaves_nothing() -> None:

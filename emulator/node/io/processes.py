@@ -306,8 +306,21 @@ class ProcessRuntime:
 
     def _made_base(self) -> str:
         if not self._base:
-            self._base = tempfile.mkdtemp(prefix=f"kubemu-{self._config.name}-")
+            prefix = f"kubemu-{self._config.name}-"
+            _remove_left(tempfile.gettempdir(), prefix)
+            self._base = tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-")
         return self._base
+
+
+def _remove_left(folder: str, prefix: str) -> None:
+    """Remove what clusters of this name left that were killed."""
+    for name in os.listdir(folder):
+        pid, dash, _ = name.removeprefix(prefix).partition("-")
+        if not name.startswith(prefix) or not dash or not pid.isdigit() or os.path.exists(f"/proc/{pid}"):
+            continue
+        with contextlib.suppress(OSError):
+            if os.stat(f"{folder}/{name}").st_uid == os.geteuid() and os.path.isdir("/proc/self"):
+                shutil.rmtree(f"{folder}/{name}", ignore_errors=True)
 
 
 def _link_volumes(root: str, mounts: list[dict[str, Any]]) -> None:
