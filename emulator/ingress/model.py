@@ -208,7 +208,8 @@ class CanaryRoute:
 class Route:
     """One location of one server. `ingress` None: made by the controller itself, not by an Ingress.
 
-    path: as the Ingress has it; match: what is compared, the path with or without its final slash, or the regex.
+    path: as the Ingress has it; path_type: "" when no rule has the path but a default backend; match: what is
+    compared, the path with or without its final slash, or the regex.
     backend None: the controller's own default backend, which answers 404.
     """
 

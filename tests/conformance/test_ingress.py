@@ -11,13 +11,14 @@ import yaml
 from tests.conformance.ingress_runner import main, run_document
 from tests.conformance.run import runner_of
 
-CASES = Path(__file__).parent / "cases" / "ingress-paths.yaml"
+CASES = sorted((Path(__file__).parent / "cases").glob("ingress-*.yaml"))
 
 
-def test_requests_go_where_they_were_recorded_to_go() -> None:
-    document: dict[str, Any] = yaml.safe_load(CASES.read_text(encoding="utf-8"))
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_requests_go_where_they_were_recorded_to_go(path: Path) -> None:
+    document: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     results = run_document(document)
-    assert len(results) >= 28
+    assert len(results) >= 18
     assert [(result.id, result.differences) for result in results if result.differences] == []
     assert runner_of(document) == "tests.conformance.ingress_runner"
 
