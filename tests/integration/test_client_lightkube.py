@@ -84,8 +84,9 @@ async def test_workloads_watched_and_scaled(kubeconfig: KubeConfig) -> None:
         version = status.metadata.resourceVersion
         await client.patch(Deployment, "web", {"metadata": {"labels": {"new": "label"}}})
         async for event, held in client.watch(Deployment, resource_version=version):
-            assert (event, held.metadata.labels["new"]) == ("MODIFIED", "label")
-            break
+            assert event == "MODIFIED"  # nothing from before the version
+            if held.metadata.labels.get("new") == "label":  # the controller may have written its status before
+                break
         await client.delete(Deployment, "web", cascade=CascadeType.FOREGROUND)
         await client.create(codecs.from_dict(pod()), namespace="default")
         await client.wait(Pod, "shell", for_conditions=["Ready"])
