@@ -12,12 +12,13 @@ import click
 
 from emulator.api.errors import EmulatorError
 from emulator.api.kinds import INGRESS, INGRESS_CLASS, SECRET, SERVICE
-from emulator.api.meta import JsonObject, ObjectKey, key_of
+from emulator.api.meta import JsonObject, ObjectKey, annotations_of, key_of
 from emulator.cli.remote import call
 from emulator.client.io.http import HttpClient
 from emulator.ingress.backends import service_port
-from emulator.ingress.model import Decision, Proxy, Redirect, Request, Respond
+from emulator.ingress.model import Decision, Problem, Proxy, Redirect, Request, Respond
 from emulator.ingress.router import Router, build
+from emulator.routing.ingressclasses import CLASS_ANNOTATION, is_ours, our_classes
 
 MARKS = {"won": "+", "lost": "-", "applied": "*"}
 PORTS = {"http": 80, "https": 443}
@@ -32,10 +33,12 @@ PORTS = {"http": 80, "https": 443}
 def route_command(obj: Any, url: str, method: str, headers: tuple[str, ...], client: str) -> int:
     """Say which Ingress rule URL would take and why the others lose; nothing is sent."""
     request = request_of(url, method, headers, client)
-    router, services = call(obj.folder, read_router)
+    router, services, unserved = call(obj.folder, read_router)
     decision = router.decide(request, rng=secrets.randbelow, explain=True)
     missing = _missing(decision, services)
     problems = [problem for problem in router.problems if _concerns(decision, problem.ingress)]
+    if decision.route is None or decision.route.ingress is None:
+        problems += unserved
     if obj.output == "json":
         steps = [{"subject": s.subject, "outcome": s.outcome, "reason": s.reason} for s in decision.trace]
         told = [{"ingress": str(p.ingress), "reason": p.reason, "message": p.message} for p in problems]
@@ -75,12 +78,29 @@ def request_of(url: str, method: str, headers: tuple[str, ...], client: str) -> 
     return Request(method.upper(), scheme, name, port or PORTS[scheme], parts.path or "/", parts.query, found, client)
 
 
-async def read_router(client: HttpClient) -> tuple[Router, dict[ObjectKey, JsonObject]]:
-    """The rules of the cluster as they stand, from the API, and its Services."""
+async def read_router(client: HttpClient) -> tuple[Router, dict[ObjectKey, JsonObject], list[Problem]]:
+    """The rules of the cluster as they stand, from the API, its Services, and the Ingresses that nobody serves."""
     listed = {kind: (await client.list(kind)).items for kind in (INGRESS, INGRESS_CLASS, SECRET, SERVICE)}
     held = {key_of(secret): secret for secret in listed[SECRET]}
     router = build(listed[INGRESS], listed[INGRESS_CLASS], secret=held.get)
-    return router, {key_of(service): service for service in listed[SERVICE]}
+    services = {key_of(service): service for service in listed[SERVICE]}
+    return router, services, unserved_ingresses(listed[INGRESS], listed[INGRESS_CLASS])
+
+
+def unserved_ingresses(ingresses: list[JsonObject], classes: list[JsonObject]) -> list[Problem]:
+    """Why Ingresses of other classes have no rule here."""
+    controllers = {entry["metadata"]["name"]: entry["spec"].get("controller") for entry in classes}
+    ours, found = our_classes(classes), []
+    for ingress in ingresses:
+        if is_ours(ingress, ours):
+            continue
+        name = ingress["spec"].get("ingressClassName") or annotations_of(ingress).get(CLASS_ANNOTATION)
+        if name in controllers:
+            why = f'its class "{name}" is for the controller {controllers[name]}, which does not run here'
+        else:
+            why = f'its class "{name}" does not exist; `kubemu get ingressclass` lists those there are'
+        found.append(Problem(key_of(ingress), "NotServed", why))
+    return found
 
 
 def outcome(decision: Decision) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class Request:
     """One request as the client sent it.
 
     host: of the Host header, without its port; port: where the client connected to. path: raw, before `?`, as it stood in
-    the request line; query: after `?`, "" for none. headers: names in lower case. client: the peer's address.
+    the request line, bytes beyond ASCII read as UTF-8 with surrogateescape; query: after `?`, "" for none. headers: names in lower case. client: the peer's address.
     https_port: where https is served to clients that came in by `port`; redirects name it unless it is 443.
     """
 

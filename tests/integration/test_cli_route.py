@@ -105,3 +105,37 @@ def test_the_older_shapes(kubemu: Kubemu, tmp_path: Path) -> None:
         "/testpath/deep?q=1": ("default/test-path", "default/test:80", "/?q=1"),
         "/TestPath": ("default/test-path", "default/test:80", "/"),
     }
+
+
+FOREIGN = """
+apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: {name: traefik}
+spec: {controller: traefik.io/ingress-controller}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: foreign}
+spec: {ingressClassName: traefik, defaultBackend: {service: {name: shop, port: {number: 80}}}}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: lost}
+spec: {ingressClassName: ngnix, defaultBackend: {service: {name: shop, port: {number: 80}}}}
+"""
+
+
+def test_ingresses_that_nobody_serves_are_named(kubemu: Kubemu, tmp_path: Path) -> None:
+    manifests = tmp_path / "foreign.yaml"
+    manifests.write_text(FOREIGN, encoding="utf-8")
+    kubemu.ok("apply", "-f", str(manifests))
+    told = kubemu("route", "http://nowhere.example.org/").stdout
+    assert (
+        '! default/foreign: its class "traefik" is for the controller traefik.io/ingress-controller, '
+        "which does not run here\n"
+    ) in told
+    assert '! default/lost: its class "ngnix" does not exist; `kubemu get ingressclass` lists those there are\n' in told
+    listed = json.loads(kubemu.ok("get", "ingress", "-o", "json"))["items"]
+    addresses = {item["metadata"]["name"]: item["status"]["loadBalancer"] for item in listed}
+    assert addresses["shop"] == {"ingress": [{"ip": "127.0.0.1"}]}
+    assert addresses["foreign"] == addresses["lost"] == {}
