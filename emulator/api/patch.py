@@ -228,7 +228,9 @@ class _Strategic:
         for key, value in patch.items():
             if key.startswith(DELETE_PRIMITIVE):
                 name = key.removeprefix(DELETE_PRIMITIVE)
-                target[name] = [item for item in target.get(name) or [] if item not in value]
+                held = target.get(name)
+                if isinstance(held, list) and isinstance(value, list):  # of other types upstream takes no notice
+                    target[name] = [item for item in held if item not in value]
             elif key.startswith(ORDER) and key.removeprefix(ORDER) not in patch:
                 name = key.removeprefix(ORDER)
                 if isinstance(target.get(name), list):
@@ -320,10 +322,11 @@ def _ordered(merged: list[Any], server: list[Any], order: Any, key: str | None) 
         raise BadRequest("invalid patch format of setElementOrder list")
 
     def identity(item: Any) -> Any:
-        return item.get(key) if key and isinstance(item, dict) else item
+        found = item.get(key) if key and isinstance(item, dict) else item
+        return str(found) if isinstance(found, dict | list) else found
 
     wanted = [identity(item) for item in order]
-    rank = {value: place for place, value in enumerate(wanted) if not isinstance(value, dict | list)}
+    rank = {value: place for place, value in enumerate(wanted)}
     named = sorted((item for item in merged if identity(item) in rank), key=lambda item: rank[identity(item)])
     others = [item for item in merged if identity(item) not in rank]
     places = {identity(item): place for place, item in enumerate(server)}

@@ -177,7 +177,10 @@ def applied(
     before = zero_object(kind) if live is None else _bare(live)
     held = decode(live["metadata"].get("managedFields"), kind, trusted=True) if live else Managed({}, {})
     if live is not None and not held.owned:
-        held = _before_first_apply(kind, before, subresource, at)
+        try:
+            held = _before_first_apply(kind, before, subresource, at)
+        except ShapeError:
+            raise _untyped("live", kind, live, problems_of(before, shape_of(kind))) from None
     who = key_of(manager, APPLY, kind, subresource)
     try:
         merged, owned = _apply(kind, before, config, held, who, subresource, force=force, manager=manager)
@@ -252,13 +255,17 @@ def _type_text(version: str, kind: str) -> str:
 def refuse_unfit(kind: Kind, config: JsonObject) -> None:
     """Raises ApiError (500, as upstream) for a configuration with unknown fields, wrong types or items told twice."""
     problems = problems_of(config, shape_of(kind))
-    if not problems:
-        return
-    metadata = config.get("metadata")
+    if problems:
+        raise _untyped("patch", kind, config, problems)
+
+
+def _untyped(what: str, kind: Kind, object: JsonObject, problems: str) -> ApiError:
+    """What upstream says of a `patch` or `live` object that has not the shape its kind's fields ask for."""
+    metadata = object.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     names = [name if isinstance(name, str) else "" for name in (metadata.get("namespace"), metadata.get("name"))]
     who = f"{names[0]}/{names[1]}; {_type_text(kind.api_version, kind.kind)}"
-    raise ApiError(f"failed to create typed patch object ({who}): {problems}", code=500, reason="")
+    return ApiError(f"failed to create typed {what} object ({who}): {problems}", code=500, reason="")
 
 
 def _bare(live: JsonObject) -> JsonObject:

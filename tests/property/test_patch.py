@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+from contextlib import suppress
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.api.errors import Invalid
+from emulator.api.errors import ApiError, Invalid
 from emulator.api.kinds import SERVICE
 from emulator.api.meta import JsonObject
 from emulator.api.patch import json_patch, merge_patch, strategic_merge_patch
@@ -150,3 +151,49 @@ def test_free_maps_merge_as_a_merge_patch_does(old: JsonObject, new: JsonObject)
     """Where no schema speaks of a field, strategic merge is plain merge."""
     patch = merge_of(old, new)
     assert strategic_merge_patch(SERVICE, {"unknown": old}, {"unknown": patch})["unknown"] == new
+
+
+ANYTHING = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(-1, 90), st.sampled_from(["a", "delete", "replace", "merge", "80"])
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(
+                [
+                    "ports",
+                    "port",
+                    "name",
+                    "finalizers",
+                    "selector",
+                    "$patch",
+                    "$retainKeys",
+                    "$setElementOrder/ports",
+                    "$setElementOrder/finalizers",
+                    "$deleteFromPrimitiveList/finalizers",
+                    "op",
+                    "path",
+                    "value",
+                ]
+            ),
+            inner,
+            max_size=4,
+        ),
+    ),
+    max_leaves=12,
+)
+
+
+@given(ANYTHING, ANYTHING, ANYTHING)
+def test_no_patch_surprises_the_server(spec: Any, metadata: Any, anything: Any) -> None:
+    document = {
+        "metadata": {"name": "a", "finalizers": ["x/a"]},
+        "spec": {"ports": [{"port": 80, "name": "a"}, {"port": 81}], "selector": {"a": "b"}},
+    }
+    before = copy.deepcopy(document)
+    for patch in ({"spec": spec, "metadata": metadata}, anything):
+        for apply in (json_patch, merge_patch, lambda old, new: strategic_merge_patch(SERVICE, old, new)):
+            with suppress(ApiError):
+                apply(document, patch)
+    assert document == before

@@ -85,7 +85,10 @@ def _strategy_errors(strategy: JsonObject) -> list[FieldError]:
     if strategy["type"] == "OnDelete":
         return []
     if strategy["type"] != "RollingUpdate":
-        shown_rolling = rolling and {"MaxUnavailable": rolling["maxUnavailable"], "MaxSurge": rolling["maxSurge"]}
+        shown_rolling = rolling and {
+            "MaxUnavailable": rolling.get("maxUnavailable", 0),
+            "MaxSurge": rolling.get("maxSurge", 0),
+        }
         shown = {"Type": strategy["type"], "RollingUpdate": shown_rolling}
         return [fields.unsupported(path, shown, ("RollingUpdate", "OnDelete"))]
     if rolling is None:

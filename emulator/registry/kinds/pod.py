@@ -84,6 +84,7 @@ def prepare_update(pod: JsonObject, old: JsonObject, context: Context) -> None:
     """The status changes through /status only, and the spec not through it."""
     if context.subresource == "status":
         pod["spec"] = old["spec"]
+        _keep_owners(pod, old)
         status = pod.setdefault("status", {})
         _keep_addresses_in_step(status)
         status.setdefault("qosClass", (old.get("status") or {}).get("qosClass") or qos_class(pod["spec"]))
@@ -102,6 +103,15 @@ def prepare_update(pod: JsonObject, old: JsonObject, context: Context) -> None:
         if spec.get(name) is None and old["spec"].get(name) is not None:
             spec[name] = old["spec"][name]
     _admit_tolerations(spec)
+
+
+def _keep_owners(pod: JsonObject, old: JsonObject) -> None:
+    """Who owns a Pod is not the kubelet's to say."""
+    owners = old["metadata"].get("ownerReferences")
+    if owners:
+        pod["metadata"]["ownerReferences"] = owners
+    else:
+        pod["metadata"].pop("ownerReferences", None)
 
 
 def _keep_addresses_in_step(status: JsonObject) -> None:

@@ -162,7 +162,9 @@ def over_errors(status: Spec, counted: Iterable[str]) -> list[FieldError]:
     """Numbers of a status that must not be over status.replicas."""
     total = status.get("replicas") or 0
     return [
-        invalid(f"status.{name}", status[name], OVER_REPLICAS) for name in counted if (status.get(name) or 0) > total
+        invalid(f"status.{name}", status.get(name) or 0, OVER_REPLICAS)
+        for name in counted
+        if (status.get(name) or 0) > total
     ]
 
 

@@ -444,3 +444,14 @@ async def test_quotas_know_what_they_count() -> None:
         'spec.hard[foo]: Invalid value: "foo": must be a standard resource for quota',
         'spec.hard[hugepages-2Mi]: Invalid value: "hugepages-2Mi": must be a standard resource for quota',
     ]
+
+
+async def test_a_pods_status_says_nothing_of_its_owners() -> None:
+    registry = make_registry()
+    made = (await registry.create(POD, pod("p"), "default")).object
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "1"}
+    patch = {"metadata": {"ownerReferences": [owner], "labels": {"a": "b"}}, "status": {"phase": "Running"}}
+    shown = (await registry.patch(POD, "p", "default", patch, "merge", subresource="status")).object
+    assert "ownerReferences" not in shown["metadata"]
+    assert (shown["metadata"]["labels"], shown["status"]["phase"]) == ({"a": "b"}, "Running")
+    assert shown["metadata"]["uid"] == made["metadata"]["uid"]
