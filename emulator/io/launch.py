@@ -1,7 +1,7 @@
 """The program behind `kubectl exec`: `python -m emulator.io.launch FD`, started by the node agent.
 
 FD is a pipe with one JSON object: command, env, tty, and, for a cluster in the sandbox, sandbox (Sandbox.reference()),
-resolvConf, hosts and files; or, for a container that is a process, cwd and inside (its process 1, None on loopback).
+resolvConf, hosts, files and podAddress; or, for a container that is a process, cwd and inside (its process 1, None on loopback).
 It becomes the command, or runs it inside and ends as it ends.
 """
 
@@ -45,6 +45,7 @@ def main(arguments: list[str]) -> int:
             resolv_conf=asked["resolvConf"],
             hosts=asked["hosts"],
             files=asked["files"],
+            pod_address=asked["podAddress"],
         )
     except EmulatorError as error:
         sys.stderr.write(f"{error}\n")

@@ -224,7 +224,7 @@ def _ended(container: Container) -> int | None:
 def _initialized(container: Container) -> bool:
     if container.role == "init":
         return isinstance(container.state, Terminated) and container.state.exit_code == 0
-    return container.role == "container" or container.started
+    return container.role == "container" or container.started or isinstance(container.state, Terminated)
 
 
 def _conditions(pod: JsonObject, observed: Observed, phase: str, at: datetime) -> list[JsonObject]:

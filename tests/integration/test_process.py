@@ -451,6 +451,50 @@ def test_hooks_run_and_a_failed_one_is_told(sandbox: Running) -> None:
     sandbox.kubectl("delete", "pod", "refused", "--now")
 
 
+def test_a_job_with_a_sidecar_ends_and_the_sidecar_is_told(sandbox: Running) -> None:
+    sidecar = {
+        "name": "helper",
+        "image": "example/shell",
+        "restartPolicy": "Always",
+        "args": ["trap 'echo told; exit 0' TERM; echo up; while :; do sleep 0.05; done"],
+    }
+    shared = {"volumeMounts": [{"name": "shared", "mountPath": "/shared"}]}
+    twice = {"name": "twice", "image": "example/shell", "args": ["test -e /shared/x || { touch /shared/x; exit 1; }"]}
+    spec = {
+        "restartPolicy": "OnFailure",
+        "initContainers": [sidecar, {**twice, **shared}],
+        "containers": [{"name": "c", "image": "example/shell", "args": ["echo main"]}],
+        "volumes": [{"name": "shared", "emptyDir": {}}],
+    }
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "aided"}}
+    sandbox.apply({**job, "spec": {"template": {"spec": spec}}})
+    sandbox.kubectl("wait", "--for=condition=Complete", "job/aided", "--timeout=20s")
+    assert sandbox.kubectl("logs", "job/aided", "-c", "c") == "main\n"
+    assert sandbox.kubectl("logs", "job/aided", "-c", "helper") == "up\ntold\n"
+    pod = sandbox.get("pods", "-l", "job-name=aided")["items"][0]
+    assert [each["restartCount"] for each in pod["status"]["initContainerStatuses"]] == [0, 1]
+    sandbox.kubectl("delete", "job", "aided")
+
+
+def test_a_simulated_container_beside_a_process_is_on_its_localhost(sandbox: Running) -> None:
+    containers = [
+        {"name": "c", "image": "example/shell", "args": ["exec sleep 1000"]},
+        {"name": "echo", "image": "simulated", "ports": [{"containerPort": 9000, "hostPort": 9001}]},
+    ]
+    sandbox.apply(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "mixed"}, "spec": {"containers": containers}}
+    )
+    sandbox.ready("mixed")
+    curl = [program("curl"), "-sS", "-m", "5"]
+    assert sandbox.exec("mixed", *curl, "http://localhost:9000/hostname").stdout == "mixed"
+    status = sandbox.get("pod", "mixed")["status"]
+    for url in (f"http://{status['podIP']}:9000/hostname", f"http://{status['hostIP']}:9001/hostname"):
+        assert sandbox.inside(*curl, url).stdout == "mixed"
+    own = sandbox.call("exec", "mixed", "-c", "echo", "--", program("ip"), "-br", "-4", "address").stdout
+    assert f"{status['podIP']}/32" in own
+    sandbox.kubectl("delete", "pod", "mixed", "--now")
+
+
 def test_termination_messages(sandbox: Running) -> None:
     sandbox.pod("last", "example/shell", "echo why > /dev/termination-log; exit 1", restartPolicy="Never")
     container = {"terminationMessagePolicy": "FallbackToLogsOnError"}

@@ -17,7 +17,15 @@ from emulator.client.io.protocol import Client
 from emulator.io.network import Network
 from emulator.io.tasks import TaskOwner
 from emulator.node import lifecycle
-from emulator.node.backends import BadBackend, Target, declared_ports, default_probe, target_of, target_of_or_none
+from emulator.node.backends import (
+    ANY_ADDRESS,
+    BadBackend,
+    Target,
+    declared_ports,
+    default_probe,
+    target_of,
+    target_of_or_none,
+)
 from emulator.node.echoapp import EchoPod
 from emulator.node.envvars import UnresolvedVariable, environment
 from emulator.node.hosts import pod_hostname, system_hostname
@@ -354,8 +362,9 @@ class PodRun:
         return EchoBackend(self.network, described)
 
     def _listens(self, container: ContainerRun) -> Iterator[Listen]:
+        shared = self.network is self.world.network  # else the pod's own, where the others look for it on localhost
         for port in declared_ports(container.manifest):
-            yield Listen(port.protocol, self.address, port.port, port.port)
+            yield Listen(port.protocol, self.address if shared else ANY_ADDRESS, port.port, port.port)
             if port.host_port and self.own_address:
                 yield Listen(port.protocol, port.host_ip or self.place.address, port.host_port, port.port)
 

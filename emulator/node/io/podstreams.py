@@ -97,7 +97,8 @@ class NodeStreams:
         if each.log is None or not each.running:
             raise BadRequest(f"container {each.name} not found in pod {pod}_{namespace}")
         if run.processes is not None and run.processes.runs(each):
-            return Ended(await run.processes.attach(each, streams))
+            await run.processes.attach(each, streams)
+            return Ended(0)  # attaching went well; how the process ended stands in the pod's status
         _, number = each.log.after(0)
         async for lines in _follow(each.log, number):
             for line in lines:
@@ -141,6 +142,7 @@ class NodeStreams:
             dns = (self._config.addresses.dns,)
             conf = pod_resolv_conf(run.pod, self._agent.node_resolv_conf, dns, domain)
             spec["sandbox"] = self._sandbox()
+            spec["podAddress"] = run.own_address
             spec["files"] = await self._account_files(run.pod)
             spec["resolvConf"] = conf.text()
             spec["hosts"] = f"{hosts_file(run.pod, (run.address,), domain)}{self._host_address}\t{HOST_NAME}\n"
