@@ -37,7 +37,7 @@ from emulator.client.io.reset import Baseline, restore, take_baseline
 from emulator.client.manifests import Manifest
 from emulator.client.readiness import has_failed, is_ready
 from emulator.config.presets import node_address
-from emulator.config.settings import API_PORT_IN_CLUSTER, ClusterConfig
+from emulator.config.settings import API_PORT_IN_CLUSTER, HTTP_PORT, HTTPS_PORT, ClusterConfig
 from emulator.controllers.io.runner import ControllerRunner
 from emulator.dns.io.resolving import resolve
 from emulator.dns.io.server import HOST_NAME, DnsServer, Listen
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from requests.adapters import HTTPAdapter
 
     from emulator.client.io.hostnames import HostNames
+    from emulator.ingress.io.controller import IngressController
     from emulator.io.sandbox import Sandbox
     from emulator.node.io.processes import ProcessRuntime
 
@@ -99,12 +100,13 @@ class Cluster:
     """
 
     def __init__(self, config: ClusterConfig | None = None) -> None:
-        self.config = config or ClusterConfig(dns_port=0)
+        self.config = config or ClusterConfig(dns_port=0, http_port=0, https_port=0)
         self.failed = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop
         self._stack = AsyncExitStack()
         self._baseline: Baseline | None = None
         self._http: ClientSession | None = None
+        self.ingress: IngressController | None = None
 
     # -- life ------------------------------------------------------------------------------------------------
 
@@ -183,9 +185,36 @@ class Cluster:
                 issue=self.api.accounts.issue,
             )
         parts.append(self.proxy)
+        if config.ingress:
+            self.ingress = self._ingress()
+            parts.append(self.ingress)
         await self._stack.enter_async_context(running(*parts, failed=self.failed))
         await self._create_dns_objects()
         await self._create_ingress_classes()
+
+    def _ingress(self) -> IngressController:
+        """On the host at its own ports; where nodes have addresses of their own also there, at 80 and 443."""
+        from emulator.ingress.io.controller import IngressController
+        from emulator.ingress.io.controller import Listen as Door
+
+        config = self.config
+        doors = [
+            Door(self.host, "127.0.0.1", config.http_port, "http", may_move=config.http_port == HTTP_PORT),
+            Door(self.host, "127.0.0.1", config.https_port, "https", may_move=config.https_port == HTTPS_PORT),
+        ]
+        if config.network != "loopback":
+            for address in dict.fromkeys((node_address(config.addresses, 1), "127.0.0.1")):
+                doors.append(Door(self.network, address, 80, "http", optional=True))
+                doors.append(Door(self.network, address, 443, "https", optional=True))
+        pair = self.credentials.ingress
+        return IngressController(
+            self.client,
+            self.informers,
+            self.network,
+            listen=doors,
+            certificate=(pair.certificate, pair.key),
+            resolve=lambda host: self._address_of(host, "default"),
+        )
 
     async def _networks(self) -> tuple[Network, Sandbox | None]:
         if self.config.network != "sandbox":

@@ -51,6 +51,8 @@ class Plan:
 @click.option("--store", metavar="memory", help="Where objects are kept.")
 @click.option("--api-port", type=int, metavar="PORT", help="Default 0: a free one.")
 @click.option("--dns-port", type=int, metavar="PORT", help="On the host; default 10053.")
+@click.option("--http-port", type=int, metavar="PORT", help="Of the ingress on the host; default 10080.")
+@click.option("--https-port", type=int, metavar="PORT", help="Of the ingress on the host; default 10443.")
 @click.option("--load-balancer", type=click.Choice(["assign", "pending"]), help="EXTERNAL-IP of LoadBalancers.")
 @click.option("--runtime", type=click.Choice(["simulate", "process"]), help="What runs behind containers.")
 @click.option("--isolated", is_flag=True, default=None, help="Nothing inside reaches addresses outside.")
@@ -282,12 +284,18 @@ def where(cluster: Any, folder: ClusterFolder) -> dict[str, Any]:
         "caFile": str(folder.ca_file),
         "kubeconfig": str(folder.kubeconfig),
         "dns": {"host": host, "port": port},
-        "http": None,
-        "https": None,
+        "http": _url(cluster, "http"),
+        "https": _url(cluster, "https"),
         "socks": None,
         "serviceCIDR": str(config.addresses.services),
         "podCIDR": str(config.addresses.pods),
     }
+
+
+def _url(cluster: Any, scheme: str) -> str | None:
+    """Where the ingress is on the host."""
+    port = cluster.ingress.bound.get(scheme) if cluster.ingress is not None else None
+    return f"{scheme}://127.0.0.1:{port}" if port else None
 
 
 def _private(cluster: Any) -> dict[str, Any]:
@@ -315,7 +323,8 @@ def _announce(cluster: Any, plan: Plan, folder: ClusterFolder, teller: Teller, s
         f"  API          {state['apiServer']}\n"
         f"  DNS          {state['dns']['host']}:{state['dns']['port']}   "
         f"dig @{state['dns']['host']} -p {state['dns']['port']} kubernetes.default.svc.cluster.local\n"
-        f"  Services     {state['serviceCIDR']}, pods {state['podCIDR']}\n"
+        + (f"  ingress      {state['http']}, {state['https']}\n" if state["http"] else "")
+        + f"  Services     {state['serviceCIDR']}, pods {state['podCIDR']}\n"
         f"  kubectl      export KUBECONFIG=$(kubemu{option} kubeconfig)\n"
         f"  inside       kubemu{option} run -- COMMAND\n"
         f"  stop         kubemu{option} down" + ("" if teller.is_pipe else ", or Ctrl-C")

@@ -11,6 +11,7 @@ from emulator.config.images import ImageRule
 NetworkMode = Literal["sandbox", "loopback", "host"]
 
 API_PORT_IN_CLUSTER = 16443  # where MicroK8s' API server listens on each node; `kubernetes` points there
+HTTP_PORT, HTTPS_PORT = 10080, 10443  # of the ingress on the host; another program there moves it to a free port
 NODE_PORT_RANGE = (30000, 32767)  # kube-apiserver --service-node-port-range, inclusive
 
 
@@ -57,8 +58,8 @@ class ClusterConfig:
     images: tuple[ImageRule, ...] = ()
     api_port: int = 0
     dns_port: int = 10053
-    http_port: int = 10080
-    https_port: int = 10443
+    http_port: int = HTTP_PORT
+    https_port: int = HTTPS_PORT
     socks_port: int = 10800
     node_port_range: tuple[int, int] = NODE_PORT_RANGE
     isolated: bool = False

@@ -25,7 +25,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "load-balancer": ("assign", "pending"),
     "runtime": ("simulate", "process"),
 }
-NUMBERS = {"nodes": (0, 200), "api-port": (0, 65535), "dns-port": (0, 65535)}
+NUMBERS = {"nodes": (0, 200), **dict.fromkeys(("api-port", "dns-port", "http-port", "https-port"), (0, 65535))}
 SWITCHES = ("isolated", "insecure-http", "ingress")
 TEXTS = ("name", "service-cidr", "pod-cidr", "store")
 SETTINGS = (*CHOICES, *NUMBERS, *SWITCHES, *TEXTS)

@@ -24,6 +24,9 @@ BACKDATED = timedelta(minutes=5)  # for clocks that run behind
 ADMIN_USER, ADMIN_GROUP = "kubernetes-admin", "system:masters"
 
 
+INGRESS_NAMES = ("ingress.local", "localhost", "*.localhost", "127.0.0.1")  # of the certificate nobody configured
+
+
 @dataclass(frozen=True, slots=True)
 class KeyPair:
     """A certificate and its key, PEM."""
@@ -39,6 +42,7 @@ class Credentials:
     ca: str
     server: KeyPair
     client: KeyPair
+    ingress: KeyPair
     token: str
 
     def kubeconfig(self, name: str, server: str, *, namespace: str = "default") -> str:
@@ -60,10 +64,12 @@ def make_credentials(hosts: Iterable[str], *, name: str, token: str, at: datetim
         x509.NameAttribute(NameOID.ORGANIZATION_NAME, ADMIN_GROUP),
         x509.NameAttribute(NameOID.COMMON_NAME, ADMIN_USER),
     ]
+    ingress = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Kubernetes Ingress Controller Fake Certificate")])
     return Credentials(
         ca.public_bytes(Encoding.PEM).decode(),
         _signed(signer, server_name, at, ExtendedKeyUsageOID.SERVER_AUTH, [_general_name(host) for host in hosts]),
         _signed(signer, x509.Name(admin), at, ExtendedKeyUsageOID.CLIENT_AUTH, []),
+        _signed(signer, ingress, at, ExtendedKeyUsageOID.SERVER_AUTH, [_general_name(host) for host in INGRESS_NAMES]),
         token,
     )
 

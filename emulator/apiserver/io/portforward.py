@@ -24,7 +24,6 @@ from emulator.apiserver.io.sessions import Interrupted, Sessions, first
 from emulator.apiserver.io.spdysession import SpdySession, SpdyStream
 from emulator.apiserver.io.upgrade import (
     SPDY,
-    RawTunnel,
     Tunnel,
     WebSocketTunnel,
     offered_protocols,
@@ -33,6 +32,7 @@ from emulator.apiserver.io.upgrade import (
 from emulator.apiserver.portforward import PAIR_SECONDS, PROTOCOL, TUNNEL_PROTOCOL, Pair, Pairs, Rejected, failure_text
 from emulator.io.clock import now
 from emulator.io.pump import reset_on_close
+from emulator.io.rawtunnel import RawTunnel
 from emulator.io.tasks import TaskOwner
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from aiohttp import web
 
 from emulator.api.errors import ServiceUnavailable
 from emulator.apiserver.io.sessions import Interrupted, first
-from emulator.apiserver.io.upgrade import RawTunnel
 from emulator.apiserver.proxying import HOP_BY_HOP, Header
+from emulator.io.rawtunnel import RawTunnel
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_REFUSAL_BYTES = 1024 * 1024

@@ -20,9 +20,10 @@ from emulator.apiserver import channels
 from emulator.apiserver.channels import ChannelError, Resizes, Subprotocol
 from emulator.apiserver.io.sessions import Interrupted, Sessions
 from emulator.apiserver.io.spdysession import SpdySession, SpdyStream, StreamReset
-from emulator.apiserver.io.upgrade import SPDY, RawTunnel, offered_protocols, open_websocket
+from emulator.apiserver.io.upgrade import SPDY, offered_protocols, open_websocket
 from emulator.apiserver.podtargets import CommandOptions
 from emulator.io.podstreams import Ended, Streams
+from emulator.io.rawtunnel import RawTunnel
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,80 @@
+"""Connections to backends: a pooled HTTP client over the cluster's network, and bare sockets for changed protocols."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+
+Dial = Callable[[str, int], Awaitable[socket.socket]]
+KEEPALIVE_SECONDS = 60.0  # ingress-nginx upstream-keepalive-timeout
+MAX_IDLE = 320  # upstream-keepalive-connections, of all backends together
+MAX_LINE_BYTES = 64 * 1024
+
+
+class CannotConnect(aiohttp.ClientConnectionError):
+    """Nothing was sent: the request may go to another endpoint. `timed_out` tells a silent backend from a refusing one."""
+
+    def __init__(self, text: str, *, timed_out: bool = False) -> None:
+        super().__init__(text)
+        self.timed_out = timed_out
+
+
+class Connector(aiohttp.BaseConnector):
+    """Connections from `dial`, kept open for the next request to the same endpoint."""
+
+    def __init__(self, dial: Dial) -> None:
+        super().__init__(keepalive_timeout=KEEPALIVE_SECONDS, limit=0)
+        self._dial = dial
+
+    async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> ResponseHandler:
+        host, port = req.url.host, req.url.port
+        sock = await dialled(self._dial, host, port, timeout.sock_connect)
+        secure = req.url.scheme == "https"
+        try:
+            _, protocol = await asyncio.get_running_loop().create_connection(
+                self._factory, sock=sock, ssl=unverified() if secure else None, server_hostname="" if secure else None
+            )
+        except OSError as error:
+            raise CannotConnect(f"{host}:{port}: {error}") from error
+        except BaseException:
+            sock.close()
+            raise
+        return protocol
+
+
+async def dialled(dial: Dial, host: str, port: int, seconds: float) -> socket.socket:
+    """A connected socket. Raises CannotConnect."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await dial(host, port)
+    except TimeoutError as error:
+        raise CannotConnect(f"{host}:{port}: no answer within {seconds:g} s", timed_out=True) from error
+    except OSError as error:
+        raise CannotConnect(f"{host}:{port}: {error.strerror or error}") from error
+
+
+def client(dial: Dial) -> aiohttp.ClientSession:
+    """Passes bytes on as they are: no cookies kept, nothing decompressed, no header of its own."""
+    return aiohttp.ClientSession(
+        connector=Connector(dial),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+        max_line_size=MAX_LINE_BYTES,
+        max_field_size=MAX_LINE_BYTES,
+        timeout=aiohttp.ClientTimeout(total=None),
+    )
+
+
+def unverified() -> ssl.SSLContext:
+    """backend-protocol HTTPS: nginx does not verify backends unless it is told to."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
