@@ -7,7 +7,7 @@ The way in, in `router`:
     Router.certificate(server_name) -> Certificate | None;  Router.problems: tuple[Problem, ...]
 
 `balance.Balancer.choose` then says which endpoint gets a Proxy, `ratelimit.ConnectionLimiter` whether one more may be
-served, `headers` what becomes of headers on the way.
+served, `headers` what becomes of headers on the way, `events` which problems to tell.
 
 Everything outside io/ is pure: sockets, TLS and clocks are in io/. Words: `model`.
 """

@@ -121,7 +121,7 @@ spec: {ingressClassName: traefik, defaultBackend: {service: {name: shop, port: {
 apiVersion: networking.k8s.io/v1
 kind: Ingress
 metadata: {name: lost}
-spec: {ingressClassName: ngnix, defaultBackend: {service: {name: shop, port: {number: 80}}}}
+spec: {ingressClassName: inner, defaultBackend: {service: {name: shop, port: {number: 80}}}}
 """
 
 
@@ -134,7 +134,7 @@ def test_ingresses_that_nobody_serves_are_named(kubemu: Kubemu, tmp_path: Path) 
         '! default/foreign: its class "traefik" is for the controller traefik.io/ingress-controller, '
         "which does not run here\n"
     ) in told
-    assert '! default/lost: its class "ngnix" does not exist; `kubemu get ingressclass` lists those there are\n' in told
+    assert '! default/lost: its class "inner" does not exist; `kubemu get ingressclass` lists those there are\n' in told
     listed = json.loads(kubemu.ok("get", "ingress", "-o", "json"))["items"]
     addresses = {item["metadata"]["name"]: item["status"]["loadBalancer"] for item in listed}
     assert addresses["shop"] == {"ingress": [{"ip": "127.0.0.1"}]}
