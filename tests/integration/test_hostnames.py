@@ -14,6 +14,7 @@ import aiohttp
 import httpx
 import pytest
 import requests
+import uvloop
 
 from emulator import Cluster
 from emulator.client.io.hostnames import HostNames
@@ -161,6 +162,35 @@ async def test_the_patched_resolver_answers_for_every_library_and_is_undone(clus
             assert socket.getaddrinfo("webapp.default", 80)[0][4][0] == address
         assert socket.getaddrinfo("webapp", 80)[0][4][0] == address
     assert socket.getaddrinfo is before
+
+
+async def test_the_patched_resolver_on_uvloop(cluster: Cluster) -> None:
+    before = {**vars(uvloop.Loop)}
+    address = await vip(cluster)
+
+    async def work() -> list[str]:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, uvloop.Loop)
+        found = await loop.getaddrinfo("webapp", 8080, type=socket.SOCK_STREAM)
+        reader, writer = await asyncio.open_connection("webapp.default.svc", 8080)
+        writer.write(b"GET /hostname HTTP/1.0\r\n\r\n")
+        said = (await reader.read()).rpartition(b"\n")[2].decode()
+        writer.close()
+        await writer.wait_closed()
+        async with aiohttp.ClientSession() as session, session.get("http://webapp:8080/hostname") as answer:
+            assert await answer.text() == said
+        with pytest.raises(socket.gaierror):
+            await loop.getaddrinfo("nosuch.default.svc.cluster.local", 80)
+        (local,) = await loop.getaddrinfo("127.0.0.1", 80, type=socket.SOCK_STREAM)
+        return [str(entry[4][0]) for entry in found] + [said, str(local[4][0])]
+
+    def on_uvloop() -> list[str]:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(work())
+
+    with cluster.patch_resolver("kube-system"), cluster.patch_resolver():
+        assert await asyncio.to_thread(on_uvloop) == [address, "webapp-0", "127.0.0.1"]
+    assert {**vars(uvloop.Loop)} == before
 
 
 async def test_threads_patch_and_undo_at_the_same_time(cluster: Cluster) -> None:

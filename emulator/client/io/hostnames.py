@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from emulator.client.io.uvloopnames import UvloopPatch
+
 WAIT_SECONDS = 5.0  # for the cluster's loop to answer another thread
 
 
@@ -98,6 +100,17 @@ def _no_answer(host: str) -> socket.gaierror:
     return socket.gaierror(socket.EAI_AGAIN, f"the cluster's loop did not answer for {host}: is it blocked?")
 
 
+async def _find_patched(host: str, family: int) -> tuple[str, list[tuple[int, str]]]:
+    """As _getaddrinfo looks names up, for loops that do so by themselves."""
+    for names in tuple(_patches):  # others may come and go meanwhile
+        try:
+            return host, await names.find(host, family)
+        except NotOurs as other:
+            host = other.name
+    return host, []
+
+
+_uvloop = UvloopPatch(_find_patched)
 _lock = threading.Lock()
 _patches: list[HostNames] = []  # the newest first
 _system_getaddrinfo = socket.getaddrinfo
@@ -115,13 +128,16 @@ def patched(names: HostNames) -> Iterator[None]:
             _system_getaddrinfo = socket.getaddrinfo
             socket.getaddrinfo = _getaddrinfo
         _patches.insert(0, names)
+        _uvloop.install()
     try:
         yield
     finally:
         with _lock:
             _patches.remove(names)
-            if not _patches and socket.getaddrinfo is _getaddrinfo:
-                socket.getaddrinfo = _system_getaddrinfo
+            if not _patches:
+                _uvloop.remove()
+                if socket.getaddrinfo is _getaddrinfo:
+                    socket.getaddrinfo = _system_getaddrinfo
 
 
 def _getaddrinfo(host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0) -> Any:
