@@ -5,20 +5,25 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import click
 
 from emulator.api.errors import EmulatorError
-from emulator.api.kinds import INGRESS, INGRESS_CLASS, SECRET, SERVICE
+from emulator.api.kinds import ENDPOINT_SLICE, INGRESS, INGRESS_CLASS, SECRET, SERVICE
 from emulator.api.meta import JsonObject, ObjectKey, annotations_of, key_of
 from emulator.cli.remote import call
+from emulator.client.index import Change
 from emulator.client.io.http import HttpClient
-from emulator.ingress.backends import service_port
+from emulator.ingress.backends import port_id, single_place
 from emulator.ingress.model import Decision, Problem, Proxy, Redirect, Request, Respond
 from emulator.ingress.router import Router, build
 from emulator.routing.ingressclasses import CLASS_ANNOTATION, is_ours, our_classes
+from emulator.routing.policy import usable
+from emulator.routing.servicemap import ServiceMap
 
 MARKS = {"won": "+", "lost": "-", "applied": "*"}
 PORTS = {"http": 80, "https": 443}
@@ -33,12 +38,13 @@ PORTS = {"http": 80, "https": 443}
 def route_command(obj: Any, url: str, method: str, headers: tuple[str, ...], client: str) -> int:
     """Say which Ingress rule URL would take and why the others lose; nothing is sent."""
     request = request_of(url, method, headers, client)
-    router, services, unserved = call(obj.folder, read_router)
+    rules = call(obj.folder, read_rules)
+    router = rules.router
     decision = router.decide(request, rng=secrets.randbelow, explain=True)
-    missing = _missing(decision, services)
+    missing = _missing(decision, rules)
     problems = [problem for problem in router.problems if _concerns(decision, problem.ingress)]
     if decision.route is None or decision.route.ingress is None:
-        problems += unserved
+        problems += rules.unserved
     if obj.output == "json":
         steps = [{"subject": s.subject, "outcome": s.outcome, "reason": s.reason} for s in decision.trace]
         told = [{"ingress": str(p.ingress), "reason": p.reason, "message": p.message} for p in problems]
@@ -78,13 +84,31 @@ def request_of(url: str, method: str, headers: tuple[str, ...], client: str) -> 
     return Request(method.upper(), scheme, name, port or PORTS[scheme], parts.path or "/", parts.query, found, client)
 
 
-async def read_router(client: HttpClient) -> tuple[Router, dict[ObjectKey, JsonObject], list[Problem]]:
-    """The rules of the cluster as they stand, from the API, its Services, and the Ingresses that nobody serves."""
-    listed = {kind: (await client.list(kind)).items for kind in (INGRESS, INGRESS_CLASS, SECRET, SERVICE)}
-    held = {key_of(secret): secret for secret in listed[SECRET]}
-    router = build(listed[INGRESS], listed[INGRESS_CLASS], secret=held.get)
-    services = {key_of(service): service for service in listed[SERVICE]}
-    return router, services, unserved_ingresses(listed[INGRESS], listed[INGRESS_CLASS])
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The cluster as it stands: its rules, its Services with their endpoints, and the Ingresses that nobody serves."""
+
+    router: Router
+    services: Mapping[ObjectKey, JsonObject]
+    endpoints: ServiceMap
+    unserved: list[Problem]
+
+
+async def read_rules(client: HttpClient) -> Rules:
+    """From the API."""
+    kinds = (INGRESS, INGRESS_CLASS, SECRET, SERVICE, ENDPOINT_SLICE)
+    listed = {kind: (await client.list(kind)).items for kind in kinds}
+    secrets_held = {key_of(secret): secret for secret in listed[SECRET]}
+    endpoints = ServiceMap()
+    for kind in (SERVICE, ENDPOINT_SLICE):
+        for object in listed[kind]:
+            endpoints.apply(Change("ADDED", kind, object, None))
+    return Rules(
+        build(listed[INGRESS], listed[INGRESS_CLASS], secret=secrets_held.get),
+        {key_of(service): service for service in listed[SERVICE]},
+        endpoints,
+        unserved_ingresses(listed[INGRESS], listed[INGRESS_CLASS]),
+    )
 
 
 def unserved_ingresses(ingresses: list[JsonObject], classes: list[JsonObject]) -> list[Problem]:
@@ -140,17 +164,20 @@ def sentence(decision: Decision) -> str:
             return f"-> {decision.status}: {decision.reason}"
 
 
-def _missing(decision: Decision, services: dict[ObjectKey, JsonObject]) -> str:
+def _missing(decision: Decision, rules: Rules) -> str:
     """What the backend lacks; "" if nothing."""
     if not isinstance(decision, Proxy):
         return ""
     backend = decision.backend
-    service = services.get(backend.key)
+    service = rules.services.get(backend.key)
     if service is None:
         return f"service {backend.key} does not exist"
-    if service_port(service, backend.port) is None and service["spec"].get("type") != "ExternalName":
-        return f"service {backend.key} has no port {backend.port}"
-    return ""
+    if single_place(service, backend, service_upstream=decision.settings.service_upstream) is not None:
+        return ""
+    port = port_id(service, backend)
+    if port is None:
+        return f"service {backend.key} has no TCP port {backend.port}"
+    return "" if usable(rules.endpoints.endpoints(port)) else f"service {backend.key} has no ready endpoint"
 
 
 def _concerns(decision: Decision, ingress: ObjectKey) -> bool:

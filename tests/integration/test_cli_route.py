@@ -45,12 +45,13 @@ def kubemu(tmp_path: Path) -> Iterator[Kubemu]:
 
 
 def test_where_a_url_goes(kubemu: Kubemu) -> None:
-    assert kubemu.ok("route", "http://shop.example.com/api/items?n=1") == (
+    assert kubemu("route", "http://shop.example.com/api/items?n=1").stdout == (
         "+ server shop.example.com: the host is the same\n"
         "- = /api (ingress default/shop, Prefix): /api/items is another path\n"
         "+ /api/ (ingress default/shop, Prefix): the longest path of those that the request's begins with\n"
         "- / (ingress default/shop, Prefix): a longer or exact path wins\n"
         "-> service default/shop:80, as /api/items?n=1, Host: shop.example.com\n"
+        "  but service default/shop has no ready endpoint: the client would get 503\n"
         "! default/shop: annotation nginx.ingress.kubernetes.io/server-snippet is ignored: "
         "snippet annotations are disabled, as they are by default\n"
     )
