@@ -18,8 +18,9 @@ from emulator.api.errors import ApiError
 from emulator.api.fields import Field, Message, Table, message_of, table_of
 from emulator.api.kinds import KINDS, NAMESPACE, Kind
 from emulator.api.meta import JsonObject
+from emulator.apiserver.tables import columns, row
 from emulator.registry.io.pipeline import Registry
-from tests.unit.registry.support import make_registry
+from tests.unit.registry.support import BEGIN, make_registry
 
 DEPTH = 7  # of nested objects; deeper ones are left out
 WORDS = (
@@ -159,6 +160,8 @@ async def attempt(registry: Registry, kind: Kind, writer: Writer) -> None:
                 await registry.update(kind, name, namespace, body, subresource=verb)
         except ApiError:
             continue
+        for stored in (await registry.list(kind, namespace)).items:  # and whatever was stored can be shown
+            assert len(row(kind, stored, at=BEGIN).cells) == len(columns(kind))
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.resource)
