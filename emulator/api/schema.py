@@ -213,6 +213,8 @@ def _message(
                 _value(item, field, message, types, where, f"{path}{key}[{index}]", unknown, depth)
                 for index, item in enumerate(value)
             ]
+            if key == "conditions" and field.type:
+                _write_required(out[key], types.messages[field.type])
         elif field.shape == "map":
             if not isinstance(value, dict):
                 raise _Mismatch(value, message.short, where, "map[string]" + _go_type(field))
@@ -223,6 +225,15 @@ def _message(
         else:
             out[key] = _value(value, field, message, types, where, f"{path}{key}", unknown, depth)
     return out
+
+
+def _write_required(conditions: list[JsonObject], message: Message) -> None:
+    """A condition always says its type and status, if only that they are empty: who reads conditions counts on it."""
+    for name in message.required:
+        field = message.fields[name]
+        if field.scalar == "string" and not field.shape:
+            for condition in conditions:
+                condition.setdefault(name, "")
 
 
 def _value(

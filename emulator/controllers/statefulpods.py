@@ -91,10 +91,15 @@ def identified(pod: JsonObject, ordinal: int) -> JsonObject:
 # -- claims ------------------------------------------------------------------------------------------------------
 
 
+def template_name(template: Mapping[str, Any]) -> str:
+    """Of a claim's template, "" where it has none: upstream checks them only when it makes claims of them."""
+    return (template.get("metadata") or {}).get("name") or ""
+
+
 def _claim_names(stateful_set: Mapping[str, Any], ordinal: int) -> dict[str, str]:
     """By template, the name of this number's claim."""
     set_name = stateful_set["metadata"]["name"]
-    templates = [claim["metadata"]["name"] for claim in stateful_set["spec"].get("volumeClaimTemplates") or ()]
+    templates = [template_name(claim) for claim in stateful_set["spec"].get("volumeClaimTemplates") or ()]
     return {name: f"{name}-{set_name}-{ordinal}" for name in templates}
 
 
@@ -112,7 +117,7 @@ def missing_claims(stateful_set: JsonObject, ordinal: int, view: View) -> list[J
     names = _claim_names(stateful_set, ordinal)
     made = []
     for template in spec.get("volumeClaimTemplates") or ():
-        name = names[template["metadata"]["name"]]
+        name = names[template_name(template)]
         if view.get(PERSISTENT_VOLUME_CLAIM, name, metadata["namespace"]) is not None:
             continue
         given = {k: v for k, v in template["metadata"].items() if k in ("labels", "annotations", "finalizers")}

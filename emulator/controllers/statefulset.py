@@ -30,6 +30,7 @@ from emulator.controllers.statefulpods import (
     phase_of,
     revision_of,
     start_of,
+    template_name,
     with_owner,
 )
 
@@ -333,7 +334,7 @@ def _sets_of_claim(change: Change, view: View) -> Iterable[ObjectKey]:
     found = []
     for name, owner in view.in_namespace(STATEFUL_SET, change.key.namespace).items():
         templates = owner["spec"].get("volumeClaimTemplates") or ()
-        if any(change.key.name.startswith(f"{each['metadata']['name']}-{name}-") for each in templates):
+        if any(change.key.name.startswith(f"{template_name(each)}-{name}-") for each in templates):
             found.append(key_of(owner))
     return found
 

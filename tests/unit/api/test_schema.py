@@ -137,6 +137,14 @@ def test_strict_errors_come_as_they_are_met() -> None:
     ]
 
 
+def test_a_condition_always_has_a_type_and_a_status() -> None:
+    sent = {"status": {"conditions": [{}, {"type": "Ready"}]}}
+    assert decode(NODE, sent).object["status"]["conditions"] == [
+        {"type": "", "status": ""},
+        {"type": "Ready", "status": ""},
+    ]
+
+
 def test_ports_are_numbers_or_names() -> None:
     for wrong, what in ((True, "bool"), (1.5, "number 1.5"), ([], "array"), (2**31, f"number {2**31}")):
         with pytest.raises(BadRequest, match=f"cannot unmarshal {what} into Go value of type int32$"):
