@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from emulator.api.errors import AlreadyExists, EmulatorError, NotFound
 from emulator.api.kinds import (
+    CONFIG_MAP,
     ENDPOINTS,
     INGRESS,
     INGRESS_CLASS,
@@ -27,6 +28,7 @@ from emulator.api.kinds import (
 )
 from emulator.api.meta import JsonObject, ObjectKey, condition_of, key_of
 from emulator.apiserver.io.app import ApiServer
+from emulator.client.index import Change
 from emulator.client.io.apply import Applied, apply_all, delete_all
 from emulator.client.io.files import load_manifests
 from emulator.client.io.informer import Informers
@@ -48,6 +50,7 @@ from emulator.io.network import Network
 from emulator.io.seen import seen
 from emulator.io.serving import Served
 from emulator.io.slots import take_slot
+from emulator.io.switched import Switched
 from emulator.io.tasks import running
 from emulator.node.envvars import service_variables
 from emulator.node.hosts import HEADER, STANDARD_LINES
@@ -78,6 +81,7 @@ log = logging.getLogger(__name__)
 Objects = list[JsonObject]
 Texts = list[str]
 Connections = list[Connection]
+ADDONS = ObjectKey("kube-system", "kubemu-addons")
 TOLD_SECONDS = 5.0
 POLL_SECONDS = 0.01  # how often waiting for readiness looks at the informers' cache
 DNS_POD_NUMBER = 2  # kube-dns' endpoint: the second pod address, which the node agent does not give away
@@ -163,7 +167,9 @@ class Cluster:
             self.client, self.informers, config, api_endpoint=endpoint, ca=self.credentials.ca
         )
         self.proxy = ServiceProxy(self.client, self.informers, self.network, self.host, config)
-        parts: list[Any] = [self.dns, self.informers, self.controllers]
+        self._addons = {"dns": Switched(self.dns)}
+        self.informers[CONFIG_MAP].listen(self._addons_told)
+        parts: list[Any] = [self._addons["dns"], self.informers, self.controllers]
         if config.nodes:
             self.informers[POD]  # waiting for readiness reads it
             self.node = NodeAgent(
@@ -187,10 +193,18 @@ class Cluster:
         parts.append(self.proxy)
         if config.ingress:
             self.ingress = self._ingress()
-            parts.append(self.ingress)
+            self._addons["ingress"] = Switched(self.ingress)
+            parts.append(self._addons["ingress"])
         await self._stack.enter_async_context(running(*parts, failed=self.failed))
         await self._create_dns_objects()
         await self._create_ingress_classes()
+
+    def _addons_told(self, change: Change) -> None:
+        """`kubemu disable ingress` writes `ingress: "false"` into a ConfigMap; what it does not name is on."""
+        if change.key == ADDONS:
+            wanted = (change.object.get("data") or {}) if change.type != "DELETED" else {}
+            for name, addon in self._addons.items():
+                addon.turn(on=wanted.get(name) != "false")
 
     def _ingress(self) -> IngressController:
         """On the host at its own ports; where nodes have addresses of their own also there, at 80 and 443."""
@@ -581,7 +595,13 @@ class Cluster:
         pod = {"metadata": {"name": "kubemu", "namespace": namespace}, "spec": {}}
         conf = pod_resolv_conf(pod, _host_file(), [self.config.addresses.dns], self.config.cluster_domain)
         hosts = f"{HEADER}{STANDARD_LINES}{self.sandbox.host_address}\t{HOST_NAME}\n"
-        return {"sandbox": self.sandbox.reference(), "resolvConf": conf.text(), "hosts": hosts, "files": {}}
+        return {
+            "sandbox": self.sandbox.reference(),
+            "resolvConf": conf.text(),
+            "hosts": hosts,
+            "files": {},
+            "podAddress": "",
+        }
 
     @asynccontextmanager
     async def namespace(self, prefix: str = "test") -> AsyncIterator[str]:

@@ -8,12 +8,13 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
 
 from emulator.api.errors import EmulatorError
-from emulator.api.kinds import NODE, POD, SERVICE
+from emulator.api.kinds import INGRESS, NODE, POD, SERVICE
 from emulator.api.meta import JsonObject, condition_of
 from emulator.cli.state import ClusterFolder, NotRunning, all_folders
 
@@ -97,18 +98,21 @@ def status_command(obj: Any) -> None:
     folder: ClusterFolder = obj.folder
     state = folder.state()
 
-    async def look(client: HttpClient) -> tuple[list[JsonObject], list[JsonObject], list[JsonObject]]:
-        return (
-            (await client.list(NODE)).items,
-            (await client.list(POD)).items,
-            (await client.list(SERVICE)).items,
-        )
+    async def look(client: HttpClient) -> list[list[JsonObject]]:
+        return [(await client.list(kind)).items for kind in (NODE, POD, SERVICE, INGRESS)]
 
-    nodes, pods, services = call(folder, look)
+    nodes, pods, services, ingresses = call(folder, look)
     ready = sum((condition_of(pod, "Ready") or {}).get("status") == "True" for pod in pods)
     if obj.output == "json":
         public = public_part(state)
-        counts = {"nodes": len(nodes), "pods": len(pods), "podsReady": ready, "services": len(services)}
+        urls = ingress_urls(state, ingresses)
+        counts = {
+            "ingresses": urls,
+            "nodes": len(nodes),
+            "pods": len(pods),
+            "podsReady": ready,
+            "services": len(services),
+        }
         click.echo(json.dumps({**public, **counts}))
         return
     click.echo(f"cluster {state['name']} runs (pid {state['pid']}, network {state['network']})")
@@ -122,6 +126,28 @@ def status_command(obj: Any) -> None:
             if port.get("nodePort"):
                 name = f"{service['metadata']['namespace']}/{service['metadata']['name']}"
                 click.echo(f"  NodePort  http://127.0.0.1:{port['nodePort']}  {name}:{port['port']}")
+    for url, owner in ingress_urls(state, ingresses).items():
+        click.echo(f"  Ingress   {url}  {owner}")
+
+
+def ingress_urls(state: Mapping[str, Any], ingresses: Iterable[JsonObject]) -> dict[str, str]:
+    """Each URL that Ingress rules serve on this machine, and whose rule it is.
+
+    `*.localhost` is this machine to every browser; other hosts need a line in /etc/hosts or curl --resolve.
+    """
+    urls: dict[str, str] = {}
+    for ingress in ingresses:
+        secure = {host for entry in ingress["spec"].get("tls") or () for host in entry.get("hosts") or ()}
+        for rule in ingress["spec"].get("rules") or [{}]:
+            host = rule.get("host") or "localhost"
+            base = state.get("https" if host in secure else "http")
+            if not base:
+                continue
+            at = f"{base.partition('://')[0]}://{host.replace('*', 'any')}:{base.rpartition(':')[2]}"
+            for path in (rule.get("http") or {}).get("paths") or [{}]:
+                key = f"{ingress['metadata']['namespace']}/{ingress['metadata']['name']}"
+                urls.setdefault(at + (path.get("path") or "/"), key)
+    return urls
 
 
 @click.command("logs")

@@ -34,6 +34,8 @@ VERBS = {  # verb: module
     "resolve": "names",
     "route": "route",
     "kubeconfig": "access",
+    "enable": "addons",
+    "disable": "addons",
     "doctor": "doctor",
     "config": "settings",
 }

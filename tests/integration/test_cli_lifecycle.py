@@ -45,6 +45,30 @@ def test_down_leaves_nothing(kubemu: Kubemu) -> None:
     assert kubemu.ok("down") == "cluster kubemu is not running\n"
 
 
+def test_add_ons_are_turned_off_and_on(kubemu: Kubemu) -> None:
+    where = kubemu.up("-f", WEBAPP, "-f", str(CONFIGS / "ingress-webapp.yaml"))
+    url = f"{where['http'].replace('127.0.0.1', 'webapp.localhost')}/hostname"
+    assert f"Ingress   {url.removesuffix('hostname')}  default/webapp" in kubemu.ok("status")
+    get = [
+        "curl",
+        "-s",
+        "--retry",
+        "5",
+        "--resolve",
+        f"webapp.localhost:{url.split(':')[2].split('/', maxsplit=1)[0]}:127.0.0.1",
+        url,
+    ]
+    assert subprocess.run(get, capture_output=True, text=True, check=True).stdout.startswith("webapp-")
+    assert kubemu.ok("disable", "ingress") == "ingress is disabled\n"
+    assert subprocess.run(get, capture_output=True, check=False).returncode == 7
+    assert kubemu.ok("enable", "ingress") == "ingress is enabled\n"
+    assert subprocess.run(get, capture_output=True, text=True, check=True).stdout.startswith("webapp-")
+    assert kubemu.ok("disable", "dns") == "dns is disabled\n"
+    assert "does not answer" in kubemu("resolve", "webapp").stderr
+    assert kubemu.ok("enable", "dns") == "dns is enabled\n"
+    assert "10.152.183.44" in kubemu.ok("resolve", "webapp")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_in_the_foreground(kubemu: Kubemu, number: signal.Signals) -> None:
     process = kubemu.start("up", "--dns-port", "0", "-o", "json", "-f", WEBAPP)

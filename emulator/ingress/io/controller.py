@@ -18,11 +18,12 @@ from aiohttp import web
 
 from emulator.api.errors import ApiError, StartError
 from emulator.api.kinds import ENDPOINT_SLICE, EVENT, INGRESS, INGRESS_CLASS, SECRET, SERVICE
-from emulator.api.meta import JsonObject, ObjectKey, format_time
+from emulator.api.meta import ObjectKey
 from emulator.client.index import Change
 from emulator.client.io.informer import Informers
 from emulator.client.io.protocol import Client
 from emulator.ingress.backends import default_port, port_id, single_place
+from emulator.ingress.events import Told, problem_event
 from emulator.ingress.io.backends import client as backend_client
 from emulator.ingress.io.server import Door, IngressServer
 from emulator.ingress.io.tls import Contexts
@@ -35,7 +36,6 @@ from emulator.routing.servicemap import Endpoint, ServiceMap
 
 log = logging.getLogger(__name__)
 
-COMPONENT = "nginx-ingress-controller"
 BACKLOG = 1024
 DRAIN_SECONDS = 5.0
 KEEPALIVE_SECONDS = 75.0  # ingress-nginx keep-alive
@@ -85,7 +85,7 @@ class IngressController:
         self._router: Router = build((), (), secret=lambda _: None)
         self._stale = True
         self._calling: asyncio.Handle | None = None
-        self._told: set[Problem] = set()
+        self._told = Told()
         self._tasks = TaskOwner("ingress event")
         self._session: aiohttp.ClientSession | None = None
         self._servers: list[tuple[asyncio.Server, web.Server]] = []
@@ -158,10 +158,8 @@ class IngressController:
         self._router = build(
             self._informers[INGRESS].index, self._informers[INGRESS_CLASS].index, secret=secrets.by_key
         )
-        problems = set(self._router.problems)
-        for problem in sorted(problems - self._told, key=str):
+        for problem in self._told.news(self._router.problems):
             self._tasks.start(self._warn(problem))
-        self._told = problems
 
     async def _warn(self, problem: Problem) -> None:
         """One Warning event for each problem of an Ingress, until it is mended."""
@@ -170,33 +168,8 @@ class IngressController:
             return
         at = self._at()
         self._serial += 1
-        metadata = ingress["metadata"]
-        event: JsonObject = {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {
-                "name": f"{metadata['name']}.{int(at.timestamp() * 1e6) * 1000 + self._serial % 1000:x}",
-                "namespace": metadata["namespace"],
-            },
-            "involvedObject": {
-                "kind": "Ingress",
-                "apiVersion": INGRESS.api_version,
-                "namespace": metadata["namespace"],
-                "name": metadata["name"],
-                "uid": metadata.get("uid"),
-                "resourceVersion": metadata.get("resourceVersion"),
-            },
-            "type": "Warning",
-            "reason": problem.reason,
-            "message": problem.message,
-            "source": {"component": COMPONENT},
-            "firstTimestamp": format_time(at),
-            "lastTimestamp": format_time(at),
-            "count": 1,
-            "eventTime": None,
-            "reportingComponent": COMPONENT,
-            "reportingInstance": "",
-        }
+        suffix = f"{int(at.timestamp() * 1e6) * 1000 + self._serial % 1000:x}"
+        event = problem_event(problem, ingress, at, suffix)
         try:
             await self._client.create(EVENT, event)
         except ApiError as error:  # its namespace is gone, or the API is
