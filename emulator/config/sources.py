@@ -13,7 +13,8 @@ import yaml
 
 from emulator.api.errors import ConfigError
 from emulator.api.meta import JsonObject
-from emulator.config.images import ImageRule, parse_images
+from emulator.config.imagefile import parse_images
+from emulator.config.images import ImageRule
 from emulator.config.presets import address_plan
 from emulator.config.settings import ClusterConfig, NetworkMode
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 LIMIT_BYTES = 1 << 20  # of one container run; the kubelet rotates at 10 MiB
+LIMIT_LINES = 1 << 16  # short lines cost more than their bytes
 STDOUT, STDERR = "stdout", "stderr"
 
 
@@ -42,7 +43,7 @@ class ContainerLog:
         line = Line(at, stream, text[: self._limit])
         self._lines.append(line)
         self._size += len(line.text)
-        while self._size > self._limit:
+        while self._size > self._limit or len(self._lines) > LIMIT_LINES:
             self._size -= len(self._lines.popleft().text)
             self._dropped += 1
         self._tell()
