@@ -22,14 +22,16 @@ from pathlib import Path
 from typing import Any
 
 from emulator.api.errors import EmulatorError
-from emulator.io.sandbox_helper import (
+from emulator.io.linux import (
     CLONE_NEWNET,
     CLONE_NEWNS,
+    CLONE_NEWPID,
     CLONE_NEWUSER,
-    POD_FOLDERS,
+    CLONE_NEWUTS,
     call,
     keep_network_capabilities,
 )
+from emulator.io.sandbox_helper import POD_FOLDERS
 from emulator.io.sandbox_probe import process_start_time
 from emulator.io.shadow import cover, missing_parents
 
@@ -41,7 +43,7 @@ _MNT_DETACH = 2
 _PR_SET_PDEATHSIG = 1
 SCRATCH = ("/mnt", "/tmp", "/var/tmp", "/media", "/opt", "/srv")  # noqa: S108 - where a tmpfs stands for a moment
 NSCD = ("/run/nscd", "/var/run/nscd")
-NAMESPACES = {"user": CLONE_NEWUSER, "net": CLONE_NEWNET, "uts": 0x04000000, "mnt": CLONE_NEWNS, "pid": 0x20000000}
+NAMESPACES = {"user": CLONE_NEWUSER, "net": CLONE_NEWNET, "uts": CLONE_NEWUTS, "mnt": CLONE_NEWNS, "pid": CLONE_NEWPID}
 FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 LEFT_TO_CHILD = (signal.SIGINT, signal.SIGQUIT)  # a terminal sends these to both; the command decides
 

@@ -1,38 +1,53 @@
-"""The process behind a container: `python -S -E pod_launcher.py SPEC REPORT`, started by the node agent.
+"""The process behind a container: `python -S -E -c START FOLDER SPEC REPORT`, started by the node agent.
 
-SPEC is a readable file with one JSON object, REPORT the writing end of a pipe. In the sandbox it enters the pod's
+FOLDER is where this module is, SPEC a readable file with one marshalled dict, REPORT the writing end of a pipe. In the sandbox it enters the pod's
 network, makes a process, host name and mount namespace, and in these a small init that starts the command, reaps
 what loses its parent, and ends as the command ends: with it the kernel ends everything in there. Elsewhere the
 command leads a session, and what is left of its processes when it ends is killed one by one.
 
 SIGTERM and its like are passed to the command alone; SIGINT, which also comes when the node agent dies, kills all.
-It reports {"pid": init} and, if the command could not be started, {"error": ...}; the pipe ends when the command
-runs. It imports only the plainest modules and never touches the host's own namespaces.
+It reports `pid PID` of the init and, if the command could not be started, `error WHY`, a line each; the pipe ends when the
+command runs. Every import is paid at every start of a container: it takes the plainest modules only, and never touches the host's own namespaces.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import fcntl
-import json
+import marshal
 import os
-import signal
 import sys
-import termios
-from contextlib import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING or __package__:
+    from emulator.io.linux import (
+        CLONE_NEWNET,
+        CLONE_NEWNS,
+        CLONE_NEWPID,
+        CLONE_NEWUSER,
+        CLONE_NEWUTS,
+        call,
+        keep_network_capabilities,
+    )
     from emulator.io.podroot import build_root
-    from emulator.io.sandbox_helper import CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUSER, call, keep_network_capabilities
 else:
+    from linux import (
+        CLONE_NEWNET,
+        CLONE_NEWNS,
+        CLONE_NEWPID,
+        CLONE_NEWUSER,
+        CLONE_NEWUTS,
+        call,
+        keep_network_capabilities,
+    )
     from podroot import build_root
-    from sandbox_helper import CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUSER, call, keep_network_capabilities
 if TYPE_CHECKING:
+    import signal
     from typing import Any
+else:
+    import _signal as signal  # without the enums, which take longer to make than everything else here
 
-CLONE_NEWUTS, CLONE_NEWPID = 0x04000000, 0x20000000
+# Given to Python as its program: so this module is compiled once, not at every start.
+START = "import sys; sys.path.insert(0, sys.argv[1]); import pod_launcher; pod_launcher.start()"
 PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
 KILL_ALL = signal.SIGINT
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
@@ -46,25 +61,33 @@ class Report:
         self.handle = handle
         os.set_inheritable(handle, False)
 
-    def send(self, **message: object) -> None:
-        with suppress(BrokenPipeError):
-            os.write(self.handle, json.dumps(message).encode() + b"\n")
+    def pid(self, pid: int) -> None:
+        self._send(f"pid {pid}")
+
+    def failure(self, said: str) -> None:
+        self._send(f"error {said}")
+
+    def _send(self, line: str) -> None:
+        try:
+            os.write(self.handle, line.replace("\n", " ").encode() + b"\n")
+        except OSError:
+            return  # the node agent is gone
 
     def close(self) -> None:
         os.close(self.handle)
 
 
 def main(arguments: list[str]) -> int:
-    with os.fdopen(int(arguments[1])) as file:
-        spec = json.load(file)
-    report = Report(int(arguments[2]))
+    with os.fdopen(int(arguments[2]), "rb") as file:
+        spec = marshal.load(file)  # noqa: S302 - from our own parent, over a file without a name
+    report = Report(int(arguments[3]))
     signal.pthread_sigmask(signal.SIG_BLOCK, {*PASSED_ON, KILL_ALL})
     try:
         if spec["sandbox"] is None:
             return in_session(spec, report)
         return in_namespaces(spec, report)
     except OSError as error:
-        report.send(error=str(error), errno=error.errno or errno.EIO)
+        report.failure(error.strerror or str(error))
         return CANNOT_START
 
 
@@ -85,7 +108,7 @@ def in_namespaces(spec: dict[str, Any], report: Report) -> int:
         os.close(telling)
         run_init(spec, report, waiting)
     os.close(waiting)
-    report.send(pid=init)
+    report.pid(init)
     report.close()
     os.write(telling, b"1")
     handle_signals({number: lambda number, _: kill(init, number) for number in PASSED_ON})
@@ -112,8 +135,7 @@ def run_init(spec: dict[str, Any], report: Report, waiting: int) -> None:
         release_terminal()
         status = reap_until(command)
     except OSError as error:
-        with suppress(OSError):
-            report.send(error=str(error), errno=error.errno or errno.EIO)
+        report.failure(error.strerror or str(error))
     finally:
         os._exit(status)
 
@@ -128,7 +150,7 @@ def in_session(spec: dict[str, Any], report: Report) -> int:
         call("prctl", _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         die_with_parent(spec["parent"], KILL_ALL)
     command = start_command(spec, report)
-    report.send(pid=command)
+    report.pid(command)
     report.close()
     handle_signals({number: lambda number, _: kill(command, number) for number in PASSED_ON})
     handle_signals({KILL_ALL: lambda *_: kill_session(command)})
@@ -138,8 +160,7 @@ def in_session(spec: dict[str, Any], report: Report) -> int:
     while linux and (left := children()):
         for pid in left:
             kill(pid, signal.SIGKILL)
-        with suppress(ChildProcessError):
-            os.waitpid(-1, 0)
+        os.waitpid(-1, 0)
     return status
 
 
@@ -153,8 +174,10 @@ def children() -> list[int]:
 
 
 def kill_session(leader: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):
+    try:
         os.killpg(leader, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
 
 
 # -- both --------------------------------------------------------------------------------------------------------
@@ -173,20 +196,30 @@ def become_command(spec: dict[str, Any], report: Report) -> None:
     try:
         os.setsid()
         if spec["tty"]:
+            import fcntl
+            import termios
+
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         enter_folder(spec["cwd"])
         if spec["sandbox"] is not None:
-            with suppress(OSError):  # low ports are free for all unless /proc/sys may not be written
-                keep_network_capabilities(admin=False)
+            keep_capabilities()
         os.umask(0o022)
         for number in (*PASSED_ON, KILL_ALL, signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)  # Python ignores the last two
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {*PASSED_ON, KILL_ALL})
         execute(spec["command"], spec["env"])
     except OSError as error:
-        report.send(error=error.strerror or str(error), errno=error.errno or errno.EIO, program=error.filename)
+        report.failure(error.strerror or str(error))
     finally:
         os._exit(CANNOT_START)
+
+
+def keep_capabilities() -> None:
+    """Low ports are free for all unless /proc/sys may not be written: then this is how."""
+    try:
+        keep_network_capabilities(admin=False)
+    except OSError:
+        return
 
 
 def enter_folder(path: str) -> None:
@@ -194,9 +227,8 @@ def enter_folder(path: str) -> None:
     try:
         os.chdir(path)
     except FileNotFoundError:
-        with suppress(OSError):
-            os.makedirs(path, exist_ok=True)
         try:
+            os.makedirs(path, exist_ok=True)
             os.chdir(path)
         except OSError as error:
             said = f'chdir to cwd ("{path}") set in config.json failed: {(error.strerror or "").lower()}'
@@ -246,8 +278,10 @@ def release_terminal() -> None:
 
 
 def kill(pid: int, number: int) -> None:
-    with suppress(ProcessLookupError):
+    try:
         os.kill(pid, number)
+    except ProcessLookupError:
+        return
 
 
 def reap_until(wanted: int) -> int:
@@ -267,7 +301,6 @@ def exit_code(status: int) -> int:
     return code if code >= 0 else 128 - code
 
 
-if __name__ == "__main__":
-    ctypes.CDLL(None)
-    sys.stdout = sys.stderr = None  # descriptors 1 and 2 are the container's
+def start() -> None:
+    """Be the launcher; never returns."""
     os._exit(main(sys.argv))

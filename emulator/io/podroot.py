@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import ctypes
 import os
-import struct
-from contextlib import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING or __package__:
-    from emulator.io.sandbox_helper import call
+    from emulator.io.linux import call
 else:
-    from sandbox_helper import call
+    from linux import call
 if TYPE_CHECKING:
     from typing import Any
 
@@ -85,10 +83,12 @@ class Root:
                     mount("tmpfs", at, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=1777")
                 else:
                     make_like(entry.path, at)
-                    with suppress(PermissionError):  # a folder that is nobody's business
+                    try:
                         mount(entry.path, at, None, _MS_BIND | _MS_REC)
                         if read_only:
                             set_read_only(at, recursive=True)
+                    except PermissionError:  # a folder that is nobody's business
+                        continue
 
     def _make_devices(self) -> None:
         folder = f"{self._folder}/dev"
@@ -174,9 +174,9 @@ def make_like(source: str, at: str) -> None:
 
 def set_read_only(path: str, *, recursive: bool) -> None:
     """What is mounted at a path takes no more writes. Raises OSError."""
-    attributes = struct.pack("=QQQQ", _ATTR_RDONLY, 0, 0, 0)
+    attributes = (ctypes.c_uint64 * 4)(_ATTR_RDONLY, 0, 0, 0)
     flags = _AT_RECURSIVE if recursive else 0
-    call("syscall", _SYS_MOUNT_SETATTR, _AT_FDCWD, path.encode(), flags, attributes, len(attributes))
+    call("syscall", _SYS_MOUNT_SETATTR, _AT_FDCWD, path.encode(), flags, attributes, ctypes.sizeof(attributes))
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int, data: str | None = None) -> None:

@@ -14,17 +14,17 @@ import json
 import os
 import signal
 import socket
-import struct
 import sys
 from contextlib import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING or __package__:
+    from emulator.io.linux import CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUSER, call, keep_network_capabilities
     from emulator.io.netlink import Netlink
 else:
+    from linux import CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUSER, call, keep_network_capabilities
     from netlink import Netlink
 
-CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
 BUFFER_BYTES = 4 << 20  # datagram buffers; the kernel cuts it to what it allows
 MAX_MESSAGE = 65536
 MAX_SOCKETS = 200  # the kernel passes at most 253 descriptors in one message
@@ -35,21 +35,7 @@ POD_INTERFACE = "eth0"
 _MS_BIND, _MS_REC, _MS_PRIVATE, _MNT_DETACH = 0x1000, 0x4000, 0x40000, 2
 
 _PR_SET_PDEATHSIG = 1
-_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
-_CAPABILITY_VERSION = 0x20080522
-_CAP_NET_BIND_SERVICE, _CAP_NET_ADMIN, _CAP_NET_RAW = 10, 12, 13
 _IP_TRANSPARENT, _IP_RECVORIGDSTADDR = 19, 20
-
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def call(name: str, *arguments: object) -> int:
-    """A libc function that returns -1 and errno. Raises OSError."""
-    result = int(getattr(_libc, name)(*arguments))
-    if result < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, f"{name}: {os.strerror(code)}")
-    return result
 
 
 def write_file(path: str, text: str) -> None:
@@ -106,23 +92,6 @@ class _Mapper:
     def close(self) -> None:
         self._ours.close()
         os.waitpid(self._pid, 0)
-
-
-def keep_network_capabilities(*, admin: bool = True) -> None:
-    """Let programs that this process starts keep the network capabilities: exec drops them for all but root.
-
-    Without `admin` those that containers have: low ports and raw sockets.
-    """
-    numbers = (_CAP_NET_BIND_SERVICE, _CAP_NET_RAW, *((_CAP_NET_ADMIN,) if admin else ()))
-    wanted = sum(1 << number for number in numbers)
-    header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
-    data = ctypes.create_string_buffer(24)
-    call("capget", header, data)
-    words = list(struct.unpack("=6I", data.raw))  # effective, permitted, inheritable; then their upper halves
-    words[2] |= wanted
-    call("capset", header, struct.pack("=6I", *words))
-    for number in numbers:
-        call("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, number, 0, 0)
 
 
 class PodNetworks:

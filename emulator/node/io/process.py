@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
+import marshal
 import os
 import signal
 import subprocess
@@ -26,7 +26,7 @@ from emulator.node.io.backend import Backend, BindFailure, Listen
 from emulator.node.io.command import follow_size, resize, show_terminal, type_into
 from emulator.node.loglines import LineSplitter
 
-LAUNCHER = Path(pod_launcher.__file__)
+LAUNCHER_FOLDER = Path(pod_launcher.__file__).parent
 START_SECONDS = 10.0
 KILL_SECONDS = 2.0  # from the order to kill all to the launcher's own end
 LAST_WORDS_SECONDS = 1.0
@@ -81,17 +81,18 @@ class ProcessBackend:
         except BaseException:
             await self._give_up()
             raise
-        for report in reports:
-            self.pid = report.get("pid", self.pid)
-            if "error" in report:
+        for word, said in reports:
+            if word == "pid":
+                self.pid = int(said)
+            else:
                 await self._give_up()
-                raise StartFailure(report["error"])
+                raise StartFailure(said)
         if not self.pid:
             await self._give_up()
             raise StartFailure("the process ended before it was started")
         self._tasks.start(self._watch(), name="process end")
 
-    async def _launch(self, spec: dict[str, Any], *, stdin: bool) -> list[dict[str, Any]]:
+    async def _launch(self, spec: dict[str, Any], *, stdin: bool) -> list[tuple[str, str]]:
         ends: list[int] = []
         theirs = None
         pipe, null = subprocess.PIPE, subprocess.DEVNULL
@@ -103,12 +104,13 @@ class ProcessBackend:
         reading, writing = os.pipe()
         ends.append(writing)
         try:
-            with tempfile.TemporaryFile("w+") as file:
-                json.dump(spec, file)
+            with tempfile.TemporaryFile() as file:
+                marshal.dump(spec, file)  # its reader is the same Python
                 file.flush()
                 file.seek(0)
                 self._process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-S", "-E", str(LAUNCHER), str(file.fileno()), str(writing)),
+                    *(sys.executable, "-S", "-E", "-c", pod_launcher.START),
+                    *(str(LAUNCHER_FOLDER), str(file.fileno()), str(writing)),
                     stdin=theirs if theirs is not None else pipe if stdin else null,
                     stdout=theirs if theirs is not None else pipe,
                     stderr=theirs if theirs is not None else pipe,
@@ -343,7 +345,7 @@ class _Attached:
                     yield getting.result()
 
 
-async def _reports(handle: int) -> list[dict[str, Any]]:
+async def _reports(handle: int) -> list[tuple[str, str]]:
     """What the launcher says until the command runs or has failed."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
@@ -356,4 +358,5 @@ async def _reports(handle: int) -> list[dict[str, Any]]:
         raise StartFailure(f"the process was not started after {START_SECONDS:g} s") from error
     finally:
         transport.close()
-    return [json.loads(line) for line in text.splitlines()]
+    lines = (line.decode(errors="replace").partition(" ") for line in text.splitlines())
+    return [(word, said) for word, _, said in lines]
