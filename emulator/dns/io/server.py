@@ -11,7 +11,7 @@ import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from emulator.api.errors import StartError
@@ -247,7 +247,10 @@ class DnsServer:
             raise StartError(f"DNS cannot listen on {where}: {_reason(error)}") from error
         stack.callback(tcp.close)
         stack.callback(udp.close)
-        self.bound.append((entry.network.mode, entry.host, int(tcp.getsockname()[1])))
+        port = int(tcp.getsockname()[1])
+        self.bound.append((entry.network.mode, entry.host, port))
+        if entry.port == 0:  # run again, it is where it was
+            self.listen[self.listen.index(entry)] = replace(entry, port=port)
         return tcp, udp
 
 

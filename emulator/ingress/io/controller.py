@@ -74,6 +74,7 @@ class IngressController:
     ) -> None:
         self.listen = listen
         self.bound: dict[str, int] = {}
+        self._ports: dict[str, int] = {}
         self._client = client
         self._network = network
         self._certificate = certificate
@@ -198,8 +199,9 @@ class IngressController:
                 sock.close()
 
     async def _bind(self, entry: Listen) -> socket.socket | None:
+        port = entry.port or self._ports.get(entry.scheme, 0)  # run again, it is where it was
         try:
-            sock = await entry.network.tcp_listener(entry.host, entry.port, backlog=BACKLOG)
+            sock = await entry.network.tcp_listener(entry.host, port, backlog=BACKLOG)
         except OSError as error:
             if entry.may_move and error.errno == errno.EADDRINUSE:
                 log.warning("port %d is taken: the ingress serves %s at a free one", entry.port, entry.scheme)
@@ -212,6 +214,7 @@ class IngressController:
                 f"choose another with --{entry.scheme}-port (0 takes a free one), or end the program that has it"
             ) from error
         self.bound.setdefault(entry.scheme, sock.getsockname()[1])
+        self._ports.setdefault(entry.scheme, sock.getsockname()[1])
         return sock
 
     def _https_beside(self, entry: Listen) -> int:

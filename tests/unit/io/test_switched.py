@@ -50,7 +50,11 @@ async def test_it_runs_while_it_is_on() -> None:
 
 async def test_what_fails_is_told() -> None:
     lamp = Lamp()
-    with pytest.raises(ExceptionGroup):
+
+    async def break_it() -> None:
         async with running(Switched(lamp)) as failed, asyncio.timeout(5):
             lamp.broken.set()
             await failed.wait()
+
+    with pytest.raises(ExceptionGroup):
+        await break_it()
