@@ -11,7 +11,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -414,6 +416,23 @@ def test_a_pod_reaches_names_services_itself_and_others(sandbox: Running) -> Non
     assert f"{own}/32" in run.stdout, run.text
 
 
+def test_a_pod_reaches_the_host_and_the_api(sandbox: Running) -> None:
+    sandbox.pod("out", "example/shell", "exec sleep 1000")
+    sandbox.ready("out")
+    curl = f"{program('curl')} -sS -m 5"
+    with ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://host.kubemu.internal:{server.server_port}/"
+        done = sandbox.exec("out", "sh", "-c", f"{curl} -o /dev/null -w '%{{http_code}}' {url}")
+        server.shutdown()
+    assert done.stdout == "200", done.text
+    folder = "/var/run/secrets/kubernetes.io/serviceaccount"
+    url = "https://kubernetes.default.svc/api/v1/namespaces/default/pods/out"
+    script = f'{curl} --cacert {folder}/ca.crt -H "Authorization: Bearer $(cat {folder}/token)" {url}'
+    assert json.loads(sandbox.exec("out", "sh", "-c", script).stdout)["metadata"]["name"] == "out"
+    sandbox.kubectl("delete", "pod", "out", "--now")
+
+
 def test_mounts_of_an_image_and_port_forward(sandbox: Running) -> None:
     sandbox.pod("mounted", "example/mounted")
     sandbox.ready("mounted")
@@ -590,6 +609,17 @@ def test_a_killed_cluster_takes_its_processes_along(network: str) -> None:
         os.kill(running.where["pid"], signal.SIGKILL)
         eventually(lambda: not any(alive(pid) for pid in pids))
         assert not sleeping("654321")
+        running.kubemu("down")
+
+
+def test_the_helper_of_the_sandbox_dies_and_everything_ends() -> None:
+    with tempfile.TemporaryDirectory(prefix="kmtest-") as folder:
+        running = start(Path(folder), "--network", "sandbox")
+        pids = descendants(running.where["pid"])
+        helper = next(pid for pid in pids if b"sandbox_helper" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        os.kill(helper, signal.SIGKILL)
+        eventually(lambda: not any(alive(pid) for pid in (*pids, running.where["pid"])), seconds=15.0)
+        assert "is not running" in running.kubemu("status").text
         running.kubemu("down")
 
 
