@@ -455,3 +455,20 @@ async def test_a_pods_status_says_nothing_of_its_owners() -> None:
     assert "ownerReferences" not in shown["metadata"]
     assert (shown["metadata"]["labels"], shown["status"]["phase"]) == ({"a": "b"}, "Running")
     assert shown["metadata"]["uid"] == made["metadata"]["uid"]
+
+
+async def test_a_collection_is_deleted_as_far_as_the_limit_goes() -> None:
+    registry = make_registry()
+    for name in ("a", "b", "c"):
+        await registry.create(CONFIG_MAP, config_map(name), "default")
+    gone = await registry.delete_collection(CONFIG_MAP, "default", limit=2)
+    assert [item["metadata"]["name"] for item in gone.items] == ["a", "b"]
+    left = await registry.list(CONFIG_MAP, "default")
+    assert [item["metadata"]["name"] for item in left.items] == ["c"]
+
+
+async def test_a_node_has_one_range_of_a_family() -> None:
+    registry = make_registry()
+    await registry.create(NODE, {"metadata": {"name": "a"}, "spec": {"podCIDRs": ["10.1.0.0/24", "fd00::/64"]}})
+    with pytest.raises(Invalid, match="may specify no more than one CIDR for each IP family"):
+        await registry.create(NODE, {"metadata": {"name": "b"}, "spec": {"podCIDRs": ["10.1.0.0/24", "10.2.0.0/24"]}})
