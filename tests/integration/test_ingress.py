@@ -83,12 +83,12 @@ async def test_the_courses_ingresses(cluster: Cluster, folder: str) -> None:
         await cluster.wait_ready("ingress/test-ingress")
         assert '"path": "/any/thing"' in (await curl(cluster, "http://some.host/any/thing"))[2]
         await cluster.delete(ROOT / folder / "ingress-default-backend.yaml")
-        await cluster.apply(ROOT / folder / "ingress-path.yaml")
-        await cluster.wait_ready("ingress/test-ingress")
+        [applied] = await cluster.apply(ROOT / folder / "ingress-path.yaml")
+        await cluster.wait_ready(applied.manifest.title.replace(".networking.k8s.io", ""))
         status, _, body = await curl(cluster, "http://some.host/testpath/below?a=b")
         assert (status, '"path": "/"' in body, '"query": "a=b"' in body) == (200, True, True)
         assert (await curl(cluster, "http://some.host/other"))[0] == 404
-    stored = await cluster.get("ingress/test-ingress")
+    [stored] = await cluster.list("ingresses")
     assert stored["status"]["loadBalancer"]["ingress"] == [{"ip": "127.0.0.1"}]
 
 
