@@ -103,6 +103,8 @@ async def test_recorded_paths_by_curl(cluster: Cluster) -> None:
     metadata = {"name": "echo", "labels": {"app": "echo"}}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}}
     await cluster.apply(pod, wait=True)
+    for name in names:
+        await cluster.wait_ready(f"service/{name}")
     for case in CASES:
         objects = [case_ingress(entry, number) for number, entry in enumerate(case.get("ingresses") or [case])]
         for each in objects:
