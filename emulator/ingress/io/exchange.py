@@ -125,6 +125,14 @@ class Answer(web.StreamResponse):
         self.headers.popall("Server", None)
 
 
+class WholeAnswer(web.Response):
+    """The same for a body that is all there: head and body leave in one write."""
+
+    async def _prepare_headers(self) -> None:
+        await super()._prepare_headers()
+        self.headers.popall("Server", None)
+
+
 async def pass_back(
     request: web.BaseRequest,
     head: Request,
@@ -133,8 +141,14 @@ async def pass_back(
     cookies: tuple[str, ...],
 ) -> web.StreamResponse:
     """The backend's answer to the client, piece by piece; a backend that breaks off breaks the client's connection too."""
-    response = Answer(status=answered.status, reason=answered.reason)
-    response.headers.extend(answer_headers(answered.headers, head, proxy, cookies))
+    headers = answer_headers(answered.headers, head, proxy, cookies)
+    if answered.content.is_eof() and answered.headers.get("Content-Length") and request.method != "HEAD":
+        whole = WholeAnswer(status=answered.status, reason=answered.reason, headers=headers, body=await answered.read())
+        await whole.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            await whole.write_eof()
+        return whole
+    response = Answer(status=answered.status, reason=answered.reason, headers=headers)
     has_body = answered.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED) and request.method != "HEAD"
     if has_body and answered.headers.get("Content-Length") is None and request.version >= (1, 1):
         response.enable_chunked_encoding()
