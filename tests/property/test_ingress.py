@@ -52,7 +52,11 @@ def reference(rules: list[Rule], host: str, path: str) -> str | None:
     first: dict[tuple[str, bool], Rule] = {}
     for candidate in candidates:
         first.setdefault((candidate.path, candidate.kind == "Exact"), candidate)
-    held = sorted(first.values(), key=lambda rule: (len(rule.path), rule.path), reverse=True)
+    # A server has a Prefix location / from the start, which a rule takes over: among equals it is the first.
+    order = {
+        id(rule): (len(rule.path), rule.path, rule.path == "/" and rule.kind != "Exact") for rule in first.values()
+    }
+    held = sorted(first.values(), key=lambda rule: order[id(rule)], reverse=True)
     if any(rule.is_regex for rule in held):
         return by_regex(held, path)
     exact = {rule.path: rule for rule in held if rule.kind != "Exact"} | {r.path: r for r in held if r.kind == "Exact"}
