@@ -1,23 +1,18 @@
-"""The composition root: the only module that knows all parts. It builds, wires, starts and stops them."""
+"""Cluster: what users ask of a cluster that runs in their process, and how they start and stop one."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from emulator.api.errors import AlreadyExists, EmulatorError, NotFound
+from emulator.api.errors import EmulatorError, NotFound
 from emulator.api.kinds import (
-    CONFIG_MAP,
-    ENDPOINTS,
     INGRESS,
-    INGRESS_CLASS,
     JOB,
     KINDS,
     NAMESPACE,
@@ -27,41 +22,23 @@ from emulator.api.kinds import (
     kind_by_word,
 )
 from emulator.api.meta import JsonObject, ObjectKey, condition_of, key_of
-from emulator.apiserver.io.app import ApiServer
-from emulator.client.index import Change
 from emulator.client.io.apply import Applied, apply_all, delete_all
 from emulator.client.io.files import load_manifests
-from emulator.client.io.informer import Informers
-from emulator.client.io.inprocess import InProcessClient
 from emulator.client.io.mapping import map_service, unmap_service
-from emulator.client.io.protocol import Client, WatchEvent
+from emulator.client.io.protocol import WatchEvent
 from emulator.client.io.reset import Baseline, restore, take_baseline
 from emulator.client.manifests import Manifest
 from emulator.client.readiness import has_failed, is_ready
-from emulator.config.presets import node_address
-from emulator.config.settings import API_PORT_IN_CLUSTER, HTTP_PORT, HTTPS_PORT, ClusterConfig
-from emulator.controllers.io.runner import ControllerRunner
+from emulator.composition import Composition, host_file
+from emulator.config.settings import ClusterConfig
 from emulator.dns.io.resolving import resolve
-from emulator.dns.io.server import HOST_NAME, DnsServer, Listen
-from emulator.dns.lookup import Absent, Elsewhere, lookup
-from emulator.io.clock import utc_now
-from emulator.io.hostnet import HostNetwork
-from emulator.io.network import Network
+from emulator.dns.io.server import HOST_NAME
 from emulator.io.seen import seen
 from emulator.io.serving import Served
-from emulator.io.slots import take_slot
-from emulator.io.switched import Switched
-from emulator.io.tasks import running
 from emulator.node.envvars import service_variables
 from emulator.node.hosts import HEADER, STANDARD_LINES
-from emulator.node.io.kubelet import NodeAgent
-from emulator.node.io.podstreams import NodeStreams
 from emulator.node.resolvconf import pod_resolv_conf
-from emulator.pki.authority import Credentials, make_credentials
-from emulator.proxy.io.proxy import Connection, ServiceProxy
-from emulator.registry.io.pipeline import Registry
-from emulator.routing.ingressclasses import built_in_classes
-from emulator.store.io.memory import MemoryStore
+from emulator.proxy.io.proxy import Connection
 
 if TYPE_CHECKING:
     import ssl
@@ -71,22 +48,12 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession, TCPConnector
     from requests.adapters import HTTPAdapter
 
-    from emulator.client.io.hostnames import HostNames
-    from emulator.ingress.io.controller import IngressController
-    from emulator.io.sandbox import Sandbox
-    from emulator.node.io.processes import ProcessRuntime
-
-log = logging.getLogger(__name__)
 
 Objects = list[JsonObject]
 Texts = list[str]
 Connections = list[Connection]
-ADDONS = ObjectKey("kube-system", "kubemu-addons")
 TOLD_SECONDS = 5.0
 POLL_SECONDS = 0.01  # how often waiting for readiness looks at the informers' cache
-DNS_POD_NUMBER = 2  # kube-dns' endpoint: the second pod address, which the node agent does not give away
-UNKNOWN_NAME = "Name or service not known"
-SERVED_BY_DNS = {"service.kubernetes.io/service-proxy-name": "kubemu-dns"}
 
 
 class NotReady(EmulatorError):
@@ -97,20 +64,16 @@ class ApplyFailed(EmulatorError):
     """Some manifests were refused; the text names each with its reason. The others are applied."""
 
 
-class Cluster:
+class Cluster(Composition):
     """One emulated cluster. `async with Cluster() as cluster:` starts it and leaves nothing behind.
 
     Without a config: memory, loopback addresses, free ports.
     """
 
     def __init__(self, config: ClusterConfig | None = None) -> None:
-        self.config = config or ClusterConfig(dns_port=0, http_port=0, https_port=0)
-        self.failed = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop
-        self._stack = AsyncExitStack()
+        super().__init__(config or ClusterConfig(dns_port=0, http_port=0, https_port=0))
         self._baseline: Baseline | None = None
         self._http: ClientSession | None = None
-        self.ingress: IngressController | None = None
 
     # -- life ------------------------------------------------------------------------------------------------
 
@@ -137,196 +100,7 @@ class Cluster:
         session, self._http = self._http, None
         if session is not None:
             await session.close()
-        await self._stack.aclose()
-
-    async def _start(self) -> None:
-        config, marker = take_slot(self.config)
-        if marker is not None:
-            self.config = config
-            self._stack.callback(marker.close)
-        self._loop = asyncio.get_running_loop()
-        self.host: Network = HostNetwork("host" if config.network == "host" else "loopback")
-        self.network, self.sandbox = await self._networks()
-        self.registry = Registry(MemoryStore(), config)
-        self.client: Client = InProcessClient(self.registry)
-        self.informers = Informers(self.client)
-        self.credentials: Credentials = make_credentials(
-            _server_names(config), name=config.name, token=secrets.token_urlsafe(24), at=utc_now()
-        )
-        self.api = ApiServer(self.registry, config, self.credentials, dial=self.network.tcp_connect)
-        await self._stack.enter_async_context(running(self.api, failed=self.failed))
-        endpoint = await self._api_endpoint()
-        self.dns = DnsServer(
-            self.informers,
-            config,
-            listen=self._dns_places(),
-            host_alias=self._host_alias(),
-            upstream_network=self.host,
-        )
-        self.controllers = ControllerRunner(
-            self.client, self.informers, config, api_endpoint=endpoint, ca=self.credentials.ca
-        )
-        self.proxy = ServiceProxy(self.client, self.informers, self.network, self.host, config)
-        self._addons = {"dns": Switched(self.dns)}
-        self.informers[CONFIG_MAP].listen(self._addons_told)
-        parts: list[Any] = [self._addons["dns"], self.informers, self.controllers]
-        if config.nodes:
-            self.informers[POD]  # waiting for readiness reads it
-            self.node = NodeAgent(
-                InProcessClient(self.registry, manager="kubelet"),
-                self.informers,
-                self.network,
-                config,
-                host_network=self.host,
-                node_resolv_conf=_host_file(),
-                processes=self._processes(),
-            )
-            parts.append(self.node)
-            self.api.pod_streams = NodeStreams(
-                self.node,
-                self.network,
-                config,
-                self.sandbox.reference if self.sandbox is not None else None,
-                ca=self.credentials.ca,
-                issue=self.api.accounts.issue,
-            )
-        parts.append(self.proxy)
-        if config.ingress:
-            self.ingress = self._ingress()
-            self._addons["ingress"] = Switched(self.ingress)
-            parts.append(self._addons["ingress"])
-        await self._stack.enter_async_context(running(*parts, failed=self.failed))
-        await self._create_dns_objects()
-        await self._create_ingress_classes()
-
-    def _addons_told(self, change: Change) -> None:
-        """`kubemu disable ingress` writes `ingress: "false"` into a ConfigMap; what it does not name is on."""
-        if change.key == ADDONS:
-            wanted = (change.object.get("data") or {}) if change.type != "DELETED" else {}
-            for name, addon in self._addons.items():
-                addon.turn(on=wanted.get(name) != "false")
-
-    def _ingress(self) -> IngressController:
-        """On the host at its own ports; where nodes have addresses of their own also there, at 80 and 443."""
-        from emulator.ingress.io.controller import IngressController
-        from emulator.ingress.io.controller import Listen as Door
-
-        config = self.config
-        doors = [
-            Door(self.host, "127.0.0.1", config.http_port, "http", may_move=config.http_port == HTTP_PORT),
-            Door(self.host, "127.0.0.1", config.https_port, "https", may_move=config.https_port == HTTPS_PORT),
-        ]
-        if config.network != "loopback":
-            for address in dict.fromkeys((node_address(config.addresses, 1), "127.0.0.1")):
-                doors.append(Door(self.network, address, 80, "http", optional=True))
-                doors.append(Door(self.network, address, 443, "https", optional=True))
-        pair = self.credentials.ingress
-        return IngressController(
-            self.client,
-            self.informers,
-            self.network,
-            listen=doors,
-            certificate=(pair.certificate, pair.key),
-            resolve=lambda host: self._address_of(host, "default"),
-        )
-
-    async def _networks(self) -> tuple[Network, Sandbox | None]:
-        if self.config.network != "sandbox":
-            if self.config.network == "host":
-                from emulator.io.hostaddresses import local_routes
-
-                await self._stack.enter_async_context(local_routes(self.config.addresses))
-            return self.host, None
-        from emulator.io.sandbox import Sandbox
-
-        sandbox = Sandbox(self.config)
-        await self._stack.enter_async_context(running(sandbox, failed=self.failed))
-        if not self.config.isolated:
-            from emulator.io.egress import Egress
-
-            egress = Egress(sandbox, self.host)
-            self._stack.push_async_callback(egress.stop)
-            await egress.start()
-        return sandbox, sandbox
-
-    def _processes(self) -> ProcessRuntime | None:
-        if not self.config.images and self.config.runtime == "simulate":
-            return None
-        from emulator.node.io.processes import ProcessRuntime
-
-        return ProcessRuntime(self.config, self.sandbox, issue=self.api.accounts.issue)
-
-    async def _api_endpoint(self) -> tuple[str, int]:
-        """Where the API is reached from inside the cluster: the address behind default/kubernetes."""
-        address = node_address(self.config.addresses, 1)
-        if self.sandbox is None and self.config.network != "host":
-            return address, self.api.port
-        self.api.add_listener(await self.network.tcp_listener(address, API_PORT_IN_CLUSTER))
-        return address, API_PORT_IN_CLUSTER
-
-    def _dns_places(self) -> list[Listen]:
-        loopback = self.config.network == "loopback"
-        addresses = self.config.addresses
-        return [
-            Listen(self.host, "127.0.0.1", self.config.dns_port),
-            Listen(self.network, addresses.dns, 53, optional=loopback),
-            Listen(self.network, str(addresses.pods[DNS_POD_NUMBER]), 53, optional=loopback),
-        ]
-
-    def _host_alias(self) -> str | None:
-        if self.sandbox is not None:
-            return self.sandbox.host_address
-        return "127.0.0.1"
-
-    async def _create_dns_objects(self) -> None:
-        """kube-system/kube-dns as MicroK8s has it; its endpoint is this process, so no selector and no proxying."""
-        ports = [("dns", "UDP", 53), ("dns-tcp", "TCP", 53)]
-        labels = {
-            "k8s-app": "kube-dns",
-            "kubernetes.io/cluster-service": "true",
-            "kubernetes.io/name": "CoreDNS",
-            **SERVED_BY_DNS,
-        }
-        metadata = {"name": "kube-dns", "namespace": "kube-system"}
-        address = str(self.config.addresses.pods[DNS_POD_NUMBER])
-        try:
-            await self.client.create(
-                SERVICE,
-                {
-                    "apiVersion": "v1",
-                    "kind": "Service",
-                    "metadata": {**metadata, "labels": labels},
-                    "spec": {
-                        "clusterIP": self.config.addresses.dns,
-                        "ports": [{"name": n, "protocol": p, "port": port} for n, p, port in ports],
-                    },
-                },
-            )
-            # The mirroring controller makes the EndpointSlice of it.
-            await self.client.create(
-                ENDPOINTS,
-                {
-                    "apiVersion": "v1",
-                    "kind": "Endpoints",
-                    "metadata": {**metadata, "labels": {"k8s-app": "kube-dns"}},
-                    "subsets": [
-                        {
-                            "addresses": [{"ip": address}],
-                            "ports": [{"name": n, "protocol": p, "port": port} for n, p, port in ports],
-                        }
-                    ],
-                },
-            )
-        except AlreadyExists:
-            pass
-
-    async def _create_ingress_classes(self) -> None:
-        """Where nothing gives addresses (load balancers pending) no class is the default one, as without the add-on."""
-        if not self.config.ingress or not self.config.nodes:
-            return
-        for made in built_in_classes(with_default=self.config.load_balancer == "assign"):
-            with suppress(AlreadyExists):
-                await self.client.create(INGRESS_CLASS, made)
+        await super().stop()
 
     # -- what users ask --------------------------------------------------------------------------------------
 
@@ -541,14 +315,6 @@ class Cluster:
         """The connected socket of `connect`, non-blocking and yours to close."""
         return await self.network.tcp_connect(self._address_of(host, namespace), port)
 
-    def _address_of(self, host: str, namespace: str) -> str:
-        from emulator.client.io.hostnames import NotOurs
-
-        try:
-            return self.names(namespace).one(host)
-        except NotOurs as other:
-            return other.name
-
     async def map(self, service: str, backend: str, *, namespace: str = "default") -> None:
         """Back `webapp` or `webapp:8080` by the process at HOST:PORT; an absent Service is made. Raises EmulatorError."""
         name, _, port = service.partition(":")
@@ -593,7 +359,7 @@ class Cluster:
         if self.sandbox is None:
             return None
         pod = {"metadata": {"name": "kubemu", "namespace": namespace}, "spec": {}}
-        conf = pod_resolv_conf(pod, _host_file(), [self.config.addresses.dns], self.config.cluster_domain)
+        conf = pod_resolv_conf(pod, host_file(), [self.config.addresses.dns], self.config.cluster_domain)
         hosts = f"{HEADER}{STANDARD_LINES}{self.sandbox.host_address}\t{HOST_NAME}\n"
         return {
             "sandbox": self.sandbox.reference(),
@@ -621,12 +387,6 @@ class Cluster:
         return service_variables(namespace, self.informers[SERVICE].index)
 
     # -- names for programs of this process (loopback and host mode, where the addresses are reached directly) ----
-
-    def names(self, namespace: str = "default") -> HostNames:
-        """Cluster names as a pod of `namespace` finds them, for this process; safe to ask from any thread."""
-        from emulator.client.io.hostnames import HostNames
-
-        return HostNames(self._find, self._loop, namespace)
 
     def patch_resolver(self, namespace: str = "default") -> AbstractContextManager[None]:
         """While open, `socket.getaddrinfo` and the event loops of this process know cluster names; others pass through."""
@@ -668,19 +428,6 @@ class Cluster:
         from emulator.client.io.resolvers import requests_adapter
 
         return requests_adapter(self.names(namespace), **options)
-
-    def _find(self, host: str, namespace: str, six: bool) -> Sequence[str]:
-        from emulator.client.io.hostnames import NotOurs
-
-        domain = self.config.cluster_domain
-        search = (f"{namespace}.svc.{domain}", f"svc.{domain}", domain)
-        found = lookup(host, self.dns.ask_own, search=search, domain=domain, six=six)
-        if isinstance(found, Elsewhere):
-            raise NotOurs(found.name)
-        if isinstance(found, Absent):
-            number = socket.EAI_AGAIN if found.failed else socket.EAI_NONAME
-            raise socket.gaierror(number, "Temporary failure in name resolution" if found.failed else UNKNOWN_NAME)
-        return found.found
 
     async def mark_baseline(self) -> Baseline:
         """Remember the present objects as what `reset` goes back to."""
@@ -754,18 +501,3 @@ def _kind(word: str) -> Kind:
     if kind is None:
         raise NotFound(f'the server doesn\'t have a resource type "{word}"')
     return kind
-
-
-def _server_names(config: ClusterConfig) -> Texts:
-    """What the API's certificate covers: the names and addresses it is reached by, outside and inside."""
-    service = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"]
-    nodes = [node_address(config.addresses, number) for number in range(1, max(config.nodes, 1) + 1)]
-    full = f"kubernetes.default.svc.{config.cluster_domain}"
-    return list(dict.fromkeys(["localhost", "127.0.0.1", *service, full, config.addresses.kubernetes, *nodes]))
-
-
-def _host_file() -> str:
-    try:
-        return Path("/etc/resolv.conf").read_text()
-    except OSError:
-        return ""
