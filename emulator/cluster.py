@@ -327,7 +327,7 @@ class Cluster(Composition):
 
     @asynccontextmanager
     async def serve(
-        self, service: str, handler: Any, port: int = 80, *, namespace: str = "default"
+        self, service: str, handler: Any, port: int = 8080, *, namespace: str = "default"
     ) -> AsyncIterator[Served]:
         """While open, a Service is backed by `handler`; what it was asked is in `.requests`.
 

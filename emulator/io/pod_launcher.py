@@ -248,8 +248,8 @@ def execute(command: list[str], env: dict[str, str]) -> None:
             os.execve(path, command, env)  # noqa: S606 - running the given command is the purpose
         except (FileNotFoundError, NotADirectoryError):
             continue
-        except PermissionError:
-            denied = True
+        except PermissionError:  # of the program; a folder of PATH that may not be searched has none
+            denied = denied or os.path.exists(path)
     if denied:
         raise OSError(errno.EACCES, f'exec: "{name}": permission denied')
     missing = f"stat {name}: no such file or directory" if "/" in name else "executable file not found in $PATH"

@@ -118,7 +118,7 @@ class SyncCluster:
         self.thread.call(lambda c: c.unmap(service, namespace=namespace))
 
     @contextmanager
-    def serve(self, service: str, handler: Any, port: int = 80, *, namespace: str = "default") -> Iterator[Served]:
+    def serve(self, service: str, handler: Any, port: int = 8080, *, namespace: str = "default") -> Iterator[Served]:
         """As Cluster.serve; the handler runs in the cluster's thread."""
         opened = self.thread.ask(lambda c: c.serve(service, handler, port, namespace=namespace))
         served = self.thread.call(lambda _: opened.__aenter__())

@@ -113,7 +113,7 @@ class ClusterView:
 
     @asynccontextmanager
     async def serve(
-        self, service: str, handler: Any, port: int = 80, *, namespace: str = "default"
+        self, service: str, handler: Any, port: int = 8080, *, namespace: str = "default"
     ) -> AsyncIterator[Served]:
         """As Cluster.serve; the handler runs on this loop, beside the test."""
         served = Served(handler)

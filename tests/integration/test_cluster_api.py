@@ -122,11 +122,11 @@ def application() -> web.Application:
 
 
 async def test_a_service_backed_by_the_test(cluster: Cluster) -> None:
-    async with cluster.serve("api", handler) as api, cluster.http.get("http://api/x?q=1") as reply:
+    async with cluster.serve("api", handler) as api, cluster.http.get("http://api:8080/x?q=1") as reply:
         assert await reply.json() == {"path": "/x"}
         assert (api.requests[0].method, api.requests[0].path, api.requests[0].query) == ("GET", "/x", "q=1")
     with pytest.raises(aiohttp.ClientConnectionError):
-        await cluster.http.get("http://api/x")
+        await cluster.http.get("http://api:8080/x")
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ async def test_a_service_backed_by_the_test(cluster: Cluster) -> None:
     ],
 )
 async def test_fixed_answers(cluster: Cluster, answer: Any, status: int, text: str) -> None:
-    async with cluster.serve("api", answer), cluster.http.get("http://api/") as reply:
+    async with cluster.serve("api", answer), cluster.http.get("http://api:8080/") as reply:
         assert (reply.status, await reply.text()) == (status, text)
 
 
@@ -150,7 +150,7 @@ async def test_applications(cluster: Cluster) -> None:
         async with cluster.http.post("http://asgi:8000/shout", data=b"quiet") as reply:
             assert (reply.status, reply.headers["x-path"], await reply.text()) == (201, "/shout", "QUIET")
         assert served.requests[0].body == b"quiet"
-    async with cluster.serve("app", application()), cluster.http.get("http://app/hello/you") as reply:
+    async with cluster.serve("app", application()), cluster.http.get("http://app:8080/hello/you") as reply:
         assert await reply.text() == "you"
 
 

@@ -49,7 +49,7 @@ async def curl(cluster: Cluster, url: str, *options: str) -> tuple[int, dict[str
 
 
 def rule(service: str, path: str = "/", host: str = "app.test", path_type: str = "Prefix") -> Json:
-    backend = {"service": {"name": service, "port": {"number": 80}}}
+    backend = {"service": {"name": service, "port": {"number": 8080}}}
     return {"host": host, "http": {"paths": [{"path": path, "pathType": path_type, "backend": backend}]}}
 
 
@@ -78,7 +78,7 @@ async def told(request: web.BaseRequest) -> Json:
 
 @pytest.mark.parametrize("folder", ["configs", "configs/v1beta1"])
 async def test_the_courses_ingresses(cluster: Cluster, folder: str) -> None:
-    async with cluster.serve("testsvc", told), cluster.serve("test", told):
+    async with cluster.serve("testsvc", told, 80), cluster.serve("test", told, 80):
         await cluster.apply(ROOT / folder / "ingress-default-backend.yaml")
         await cluster.wait_ready("ingress/test-ingress")
         assert '"path": "/any/thing"' in (await curl(cluster, "http://some.host/any/thing"))[2]
@@ -182,7 +182,7 @@ async def test_backends_that_fail(cluster: Cluster) -> None:
         return "late"
 
     none = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "none"}}
-    await cluster.apply({**none, "spec": {"selector": {"app": "none"}, "ports": [{"port": 80}]}})
+    await cluster.apply({**none, "spec": {"selector": {"app": "none"}, "ports": [{"port": 8080}]}})
     async with cluster.serve("slow", slow):
         await routed(cluster, ingress(rule("none"), rule("slow", host="slow.test"), proxy_read_timeout="1"))
         status, _, body = await curl(cluster, "http://app.test/")
@@ -211,7 +211,7 @@ async def test_an_endpoint_that_refuses_is_passed_over(cluster: Cluster) -> None
             "apiVersion": "v1",
             "kind": "Service",
             "metadata": {"name": "mixed"},
-            "spec": {"ports": [{"port": 80}]},
+            "spec": {"ports": [{"port": 8080}]},
         }
         await routed(cluster, service, slice_, other, ingress(rule("mixed")))
         answers = [await curl(cluster, "http://app.test/") for _ in range(6)]
@@ -242,7 +242,7 @@ async def test_another_server_decides(cluster: Cluster) -> None:
         return web.Response(status=401)
 
     async with cluster.serve("auth", auth), cluster.serve("app", told) as served:
-        url = "http://auth.default.svc.cluster.local/check"
+        url = "http://auth.default.svc.cluster.local:8080/check"
         await routed(cluster, ingress(rule("app"), auth_url=url, auth_response_headers="X-User"))
         assert (await curl(cluster, "http://app.test/"))[0] == 401
         assert (await curl(cluster, "http://app.test/", "-H", "X-Token: good"))[0] == 200
@@ -354,7 +354,7 @@ async def test_large_bodies_take_no_memory(cluster: Cluster) -> None:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     try:
-        await cluster.map("app:80", f"127.0.0.1:{runner.addresses[0][1]}")
+        await cluster.map("app:8080", f"127.0.0.1:{runner.addresses[0][1]}")
         await routed(cluster, ingress(rule("app"), proxy_body_size="0"))
         before = resident_mb()
         down = await shell(cluster, "curl -s --max-time 60 -H 'Host: app.test' URL | wc -c")
@@ -445,7 +445,7 @@ def backend(name: str, replicas: int, image: str = "app:1") -> list[Json]:
     container = {"name": "web", "image": image, "ports": [{"containerPort": 8080}]}
     template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [container]}}
     spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template}
-    service = {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": 8080}]}
+    service = {"selector": {"app": name}, "ports": [{"port": 8080}]}
     return [
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": service},
         {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec},

@@ -59,7 +59,7 @@ async def test_a_handler_on_the_tests_loop(cluster):
         seen.append(request.path)
         return "hello"
 
-    async with cluster.serve("api", handler), cluster.http.get("http://api/x") as reply:
+    async with cluster.serve("api", handler), cluster.http.get("http://api:8080/x") as reply:
         assert (await reply.text(), seen) == ("hello", ["/x"])
 """
 )
@@ -80,7 +80,7 @@ def test_a_program(sync_cluster):
 
 def test_served(sync_cluster):
     with sync_cluster.serve("api", {"a": 1}), sync_cluster.http() as http:
-        assert http.get("http://api/", timeout=5).json() == {"a": 1}
+        assert http.get("http://api:8080/", timeout=5).json() == {"a": 1}
     with sync_cluster.namespace() as name:
         sync_cluster.wait_for("serviceaccount/default", "exists", namespace=name)
 """

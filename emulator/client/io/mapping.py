@@ -17,7 +17,8 @@ async def map_service(client: Client, name: str, port: int | None, backend: str,
     port: which of the Service's ports, None for all of them. An absent Service is made with this port, or with the
     backend's. Raises EmulatorError for a Service without a selector or without the port.
     """
-    service = await _service(client, name, port or int(backend.rpartition(":")[2]), namespace)
+    number = int(backend.rpartition(":")[2])
+    service = await _service(client, name, port or number, number, namespace)
     selector = service["spec"].get("selector")
     if not selector:
         raise EmulatorError(f"service {name!r} has no selector; give it one, or write its Endpoints yourself")
@@ -36,7 +37,8 @@ async def unmap_service(client: Client, name: str, namespace: str) -> None:
         await client.delete(POD, f"{name}-mapped", namespace, grace_period_seconds=0)
 
 
-async def _service(client: Client, name: str, port: int, namespace: str) -> JsonObject:
+async def _service(client: Client, name: str, port: int, target: int, namespace: str) -> JsonObject:
+    """target: of an absent Service; the backend's own port, for port 80 of a pod's address is not everybody's to bind."""
     try:
         return await client.get(SERVICE, name, namespace)
     except NotFound:
@@ -45,6 +47,6 @@ async def _service(client: Client, name: str, port: int, namespace: str) -> Json
             "apiVersion": "v1",
             "kind": "Service",
             "metadata": {"name": name, "namespace": namespace, "labels": labels},
-            "spec": {"selector": labels, "ports": [{"port": port}]},
+            "spec": {"selector": labels, "ports": [{"port": port, "targetPort": target}]},
         }
         return await client.create(SERVICE, wanted)
