@@ -110,7 +110,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """A failure shows what the cluster saw lately."""
     report = yield
     used = item.stash.get(_USED, None)
-    if used is not None and report.when == "call" and report.failed:
+    if used is not None and report.when != "teardown" and report.failed:
         from emulator.testing.report import lately
 
         report.sections.append(("kubemu: what the cluster saw", lately(used, SHOWN)))

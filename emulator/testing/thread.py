@@ -74,6 +74,8 @@ class ClusterThread:
         """Run `work` of the cluster on its loop. Raises NotRunning."""
         if self._loop is None or self._thread is None or self._loop.is_closed():
             raise NotRunning("the cluster is not running")
+        if threading.current_thread() is self._thread:
+            raise EmulatorError("a handler that the cluster serves would wait for itself; ask from another thread")
         return asyncio.run_coroutine_threadsafe(work(self.cluster), self._loop)
 
     def call(self, work: Callable[[Cluster], Coroutine[Any, Any, T]]) -> T:

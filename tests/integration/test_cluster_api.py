@@ -222,6 +222,17 @@ async def test_reset_leaves_nothing_of_what_came(cluster: Cluster) -> None:
         await cluster.resolve("web")
 
 
+async def test_what_was_applied_may_be_applied_anew_after_a_restore(cluster: Cluster) -> None:
+    await cluster.apply(service())
+    snapshot = await cluster.snapshot()
+    address = await cluster.resolve("web")
+    await cluster.delete(service())
+    await cluster.restore(snapshot)
+    assert await cluster.resolve("web") == address
+    await cluster.apply(service(ports=[{"port": 9090}]))
+    assert [port["port"] for port in (await cluster.get("service/web"))["spec"]["ports"]] == [9090]
+
+
 async def test_clusters_side_by_side() -> None:
     async with Cluster() as one, Cluster() as other:
         for cluster in (one, other):

@@ -205,7 +205,7 @@ async def test_an_endpoint_that_refuses_is_passed_over(cluster: Cluster) -> None
             "endpoints": endpoints,
         }
         pod = await cluster.get("pod/real-mapped")
-        other = {**slice_, "metadata": {**slice_["metadata"], "name": "mixed-2"}, "ports": [{"name": "", "port": 80}]}
+        other = {**slice_, "metadata": {**slice_["metadata"], "name": "mixed-2"}}
         other["endpoints"] = [{"addresses": [pod["status"]["podIP"]], "conditions": ready}]
         service = {
             "apiVersion": "v1",

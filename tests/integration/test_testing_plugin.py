@@ -85,6 +85,17 @@ def test_served(sync_cluster):
         sync_cluster.wait_for("serviceaccount/default", "exists", namespace=name)
 """
 )
+SELF = """
+def test_it(sync_cluster):
+    def handler():
+        try:
+            sync_cluster.list("pods")
+        except Exception as error:
+            return str(error)
+
+    with sync_cluster.serve("api", handler), sync_cluster.http() as http:
+        assert "would wait for itself" in http.get("http://api:8080/", timeout=5).text
+"""
 FAILING = """
 def test_fails(sync_cluster):
     import pytest
@@ -157,6 +168,11 @@ def test_a_failure_shows_what_the_cluster_saw(tmp_path: Path) -> None:
     assert "1 failed" in done.stdout
     assert "what the cluster saw" in done.stdout
     assert "nobody.default.svc.cluster.local. A from" in done.stdout
+
+
+def test_a_handler_that_would_wait_for_itself_is_told(tmp_path: Path) -> None:
+    done = run(tmp_path, SELF)
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_two_hundred_isolated_tests(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -30,6 +32,11 @@ async def run_program(
     FileNotFoundError, TimeoutError (the program is killed).
     """
     environment = {**os.environ, **variables, **(env or {})}
+    named = "/" not in command[0]
+    if (
+        named and shutil.which(command[0], path=environment.get("PATH")) is None
+    ):  # a closed folder of PATH would say EACCES
+        raise FileNotFoundError(errno.ENOENT, "no such program", command[0])
     with tempfile.TemporaryFile() as asked:
         if world is not None:
             asked.write(json.dumps({**world, "command": command, "env": environment, "tty": False}).encode())

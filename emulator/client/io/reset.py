@@ -90,7 +90,7 @@ async def _put_back(client: Client, kind: Kind, object: JsonObject) -> None:
         spec = wanted.get("spec")
         if isinstance(spec, dict) and "nodeName" in spec:
             wanted = {**wanted, "spec": {k: v for k, v in spec.items() if k != "nodeName"}}
-        await client.create(kind, {**wanted, "metadata": metadata})
+        await _create(client, kind, {**wanted, "metadata": metadata})
         return
     same = {k: v for k, v in live.items() if k != "status"}
     ignored = ("resourceVersion", "generation", "uid")
@@ -103,7 +103,19 @@ async def _put_back(client: Client, kind: Kind, object: JsonObject) -> None:
         await client.update(kind, {**wanted, "metadata": {**metadata, "uid": live["metadata"]["uid"]}})
     except ApiError:  # an immutable field changed: only a new object can have the old state
         await _delete(client, kind, key)
-        await client.create(kind, {**wanted, "metadata": metadata})
+        await _create(client, kind, {**wanted, "metadata": metadata})
+
+
+async def _create(client: Client, kind: Kind, wanted: JsonObject) -> None:
+    """Make it again as its owner did: what was applied stays that manager's, so that it may apply something else."""
+    entries = wanted["metadata"].get("managedFields") or ()
+    manager = next((entry["manager"] for entry in entries if entry.get("operation") == "Apply"), "")
+    if not manager:
+        await client.create(kind, wanted)
+        return
+    key = key_of(wanted)
+    applied = {**wanted, "metadata": _without(wanted["metadata"], ("managedFields", "generation"))}
+    await client.patch(kind, key.name, key.namespace, patch=applied, patch_type="apply", manager=manager, force=True)
 
 
 def _without(metadata: JsonObject, keys: tuple[str, ...]) -> JsonObject:
