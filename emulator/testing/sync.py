@@ -20,7 +20,9 @@ from emulator.proxy.io.proxy import Connection
 from emulator.testing.thread import ClusterThread
 
 if TYPE_CHECKING:
+    import httpx
     from requests import Session
+    from requests.adapters import HTTPAdapter
 
 Source = str | Path | JsonObject | Sequence[JsonObject]
 Objects = list[JsonObject]
@@ -144,6 +146,13 @@ class SyncCluster:
         for scheme in ("http://", "https://"):
             session.mount(scheme, self.thread.cluster.requests_adapter(namespace))
         return session
+
+    def requests_adapter(self, namespace: str = "default", **options: Any) -> HTTPAdapter:
+        return self.thread.cluster.requests_adapter(namespace, **options)
+
+    def httpx_transport(self, namespace: str = "default", **options: Any) -> httpx.BaseTransport:
+        """For httpx.Client."""
+        return self.thread.cluster.httpx_sync_transport(namespace, **options)
 
     def patch_resolver(self, namespace: str = "default") -> AbstractContextManager[None]:
         return self.thread.cluster.patch_resolver(namespace)

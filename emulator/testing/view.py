@@ -24,7 +24,8 @@ from emulator.proxy.io.proxy import Connection
 from emulator.testing.sync import SyncCluster
 
 if TYPE_CHECKING:
-    from aiohttp import ClientSession
+    import httpx
+    from aiohttp import ClientSession, TCPConnector
 
 Source = str | Path | JsonObject | Sequence[JsonObject]
 Objects = list[JsonObject]
@@ -156,6 +157,12 @@ class ClusterView:
             yield name
         finally:
             await self._thread.wait(lambda _: opened.__aexit__(None, None, None))
+
+    def connector(self, namespace: str = "default", **options: Any) -> TCPConnector:
+        return self._thread.cluster.connector(namespace, **options)
+
+    def httpx_transport(self, namespace: str = "default", **options: Any) -> httpx.AsyncBaseTransport:
+        return self._thread.cluster.httpx_transport(namespace, **options)
 
     def patch_resolver(self, namespace: str = "default") -> AbstractContextManager[None]:
         return self.sync.patch_resolver(namespace)

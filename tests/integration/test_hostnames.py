@@ -19,6 +19,8 @@ import uvloop
 from emulator import Cluster
 from emulator.client.io.hostnames import HostNames
 from emulator.client.io.resolvers import httpx_async_transport, requests_adapter
+from emulator.testing.sync import SyncCluster
+from emulator.testing.view import ClusterView
 
 LABELS = {"app": "webapp"}
 NAMES = ["webapp", "webapp.default", "webapp.default.svc", "webapp.default.svc.cluster.local", "WEBAPP"]
@@ -261,3 +263,30 @@ async def test_the_environment_is_a_pods_and_comes_back(cluster: Cluster, monkey
         assert os.environ["WEBAPP_SERVICE_PORT"] == "8080"
     assert os.environ["WEBAPP_SERVICE_PORT"] == "1"
     assert "WEBAPP_SERVICE_HOST" not in os.environ
+
+
+async def test_a_view_has_them_too() -> None:
+    def start() -> SyncCluster:
+        sync = SyncCluster()
+        sync.start()
+        return sync
+
+    sync = await asyncio.to_thread(start)
+    try:
+        view = ClusterView(sync)
+        await view.apply([pod(), service()], wait=True)
+        async with (
+            aiohttp.ClientSession(connector=view.connector()) as http,
+            http.get("http://webapp:8080/hostname") as reply,
+        ):
+            assert reply.status == 200
+        async with httpx.AsyncClient(transport=view.httpx_transport()) as client:
+            assert (await client.get("http://webapp:8080/hostname")).status_code == 200
+
+        def blocking() -> int:
+            with httpx.Client(transport=sync.httpx_transport()) as client:
+                return client.get("http://webapp:8080/hostname").status_code
+
+        assert await asyncio.to_thread(blocking) == 200
+    finally:
+        await asyncio.to_thread(sync.stop)
