@@ -30,6 +30,11 @@ def is_ours(ingress: JsonObject, classes: frozenset[str]) -> bool:
     return annotation in (DEFAULT_CLASS, MICROK8S_CLASS) or annotation in classes
 
 
+def names_a_class(ingress: JsonObject) -> bool:
+    """False for an Ingress that was written for whoever takes it."""
+    return ingress["spec"].get("ingressClassName") is not None or CLASS_ANNOTATION in annotations_of(ingress)
+
+
 def oldest_first(ingresses: Iterable[JsonObject]) -> list[JsonObject]:
     """By age; of those made in the same second the greater name comes first, as upstream has it."""
     by_name = sorted(ingresses, key=lambda ingress: str(key_of(ingress)), reverse=True)

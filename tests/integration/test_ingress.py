@@ -498,3 +498,14 @@ async def test_nothing_is_left() -> None:
         await curl(cluster, "http://app.test/")
     await asyncio.sleep(0.05)
     assert asyncio.all_tasks() <= before
+
+
+async def test_an_ingress_without_a_class_is_served_and_not_commented() -> None:
+    """As on a cluster whose addresses are given by nobody: no class is the default there."""
+    async with Cluster(ClusterConfig(dns_port=0, http_port=0, https_port=0, load_balancer="pending")) as cluster:
+        async with cluster.serve("app", "hello"):
+            await cluster.apply([ingress(rule("app"), server_snippet="deny all;")])
+            async with asyncio.timeout(5):
+                while (await curl(cluster, "http://app.test/"))[2] != "hello":
+                    await asyncio.sleep(0.01)
+        assert [e for e in await cluster.list("events") if e["involvedObject"]["kind"] == "Ingress"] == []

@@ -32,6 +32,7 @@ from emulator.ingress.router import Router, build
 from emulator.io import clock
 from emulator.io.network import Network
 from emulator.io.tasks import TaskOwner
+from emulator.routing.ingressclasses import names_a_class
 from emulator.routing.servicemap import Endpoint, ServiceMap
 
 log = logging.getLogger(__name__)
@@ -165,8 +166,8 @@ class IngressController:
     async def _warn(self, problem: Problem) -> None:
         """One Warning event for each problem of an Ingress, until it is mended."""
         ingress = self._informers[INGRESS].index.by_key(problem.ingress)
-        if ingress is None:
-            return
+        if ingress is None or not names_a_class(ingress):
+            return  # one that names no class is served too, but it was not written for this controller
         at = self._at()
         self._serial += 1
         suffix = f"{int(at.timestamp() * 1e6) * 1000 + self._serial % 1000:x}"
