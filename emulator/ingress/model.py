@@ -191,6 +191,11 @@ class Settings:
     redirect_to: str = ""
     denied: str = ""
 
+    @property
+    def rewrites_answers(self) -> bool:
+        """Whether some header of the backend's answer is another one for the client."""
+        return bool(self.cookie_domain or self.cookie_path or self.redirect_from)
+
 
 # -- what is compiled from Ingresses ---------------------------------------------------------------------------
 

@@ -21,6 +21,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def unix_seconds() -> int:
+    """Whole seconds since 1970."""
+    return int(time.time())
+
+
 def randrange(stop: int) -> int:
     """A random integer in [0, stop)."""
     return random.randrange(stop)

@@ -11,7 +11,7 @@ import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from aiohttp import web
@@ -118,7 +118,7 @@ class _Refusal(asyncio.Protocol):
     """The answer to a connection that finds every place taken."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        channel = cast(asyncio.Transport, transport)  # uvloop's are none by name
         body = orjson.dumps(too_many().status())
         head = (
             "HTTP/1.1 429 Too Many Requests",
@@ -127,5 +127,5 @@ class _Refusal(asyncio.Protocol):
             f"Retry-After: {RETRY_SECONDS}",
             "Connection: close",
         )
-        transport.write("\r\n".join((*head, "", "")).encode() + body)
-        transport.close()
+        channel.write("\r\n".join((*head, "", "")).encode() + body)
+        channel.close()

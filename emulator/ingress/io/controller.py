@@ -25,7 +25,8 @@ from emulator.client.io.protocol import Client
 from emulator.ingress.backends import default_port, port_id, single_place
 from emulator.ingress.events import Told, problem_event
 from emulator.ingress.io.backends import client as backend_client
-from emulator.ingress.io.server import Door, IngressServer
+from emulator.ingress.io.http1 import Door, Http1Incoming, read_head
+from emulator.ingress.io.server import IngressServer
 from emulator.ingress.io.tls import Contexts
 from emulator.ingress.model import BackendRef, Problem, Proxy
 from emulator.ingress.router import Router, build
@@ -227,7 +228,9 @@ class IngressController:
 
     async def _serve(self, sock: socket.socket, door: Door, contexts: Contexts | None) -> None:
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
-            return await self._requests.handle(door, request)
+            incoming = Http1Incoming(request)
+            await self._requests.handle(read_head(door, request), incoming)
+            return incoming.finished()
 
         server = web.Server(
             handle,
@@ -257,6 +260,7 @@ class IngressController:
         self._servers.clear()
         self.bound.clear()
         await self._tasks.close()
+        await self._requests.close()
         session, self._session = self._session, None
         if session is not None:
             await session.close()

@@ -7,24 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any
 
-import aiohttp
-from aiohttp import web
-from multidict import CIMultiDict
-from yarl import URL
-
 from emulator.ingress.headers import HOP_BY_HOP, rewritten_cookie, rewritten_location
-from emulator.ingress.io.backends import CannotConnect, Dial, dialled, unverified
+from emulator.ingress.io.backends import CannotConnect
+from emulator.ingress.io.incoming import Incoming, Tunnel
+from emulator.ingress.io.upstream import REPEATABLE, Answered, BrokenOff, Place, Question, TimedOut, Timeouts, Upstreams
+from emulator.ingress.messages import BadMessage, ResponseHead
 from emulator.ingress.model import Header, Proxy, Request
-from emulator.io.rawtunnel import RawTunnel
 
-PIECE_BYTES = 64 * 1024
-MAX_HEAD_BYTES = 64 * 1024
-IDEMPOTENT = frozenset(("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"))
-NEVER_PASSED = frozenset(("date", "server", "x-pad", "x-accel-expires", "x-accel-redirect", "x-accel-buffering"))
+NEVER_PASSED = HOP_BY_HOP | {
+    "connection", "date", "server", "x-pad", "x-accel-expires", "x-accel-redirect", "x-accel-buffering",
+}  # fmt: skip
+MAX_OLD_BODY_BYTES = 16 << 20  # gathered for a backend of HTTP/1.0, which must be told the length
 
 
 class Failed(Exception):
@@ -43,238 +40,157 @@ class TooLarge(Exception):
 class Body:
     """The client's body on its way; counts, so that a chunked one has a limit too."""
 
-    def __init__(self, request: web.BaseRequest, limit_bytes: int) -> None:
-        self._request = request
+    def __init__(self, incoming: Incoming, limit_bytes: int) -> None:
+        self._incoming = incoming
         self._limit = limit_bytes
         self._taken = 0
+        self._whole: bytes | None = None
         self.began = False
+
+    def whole(self) -> bytes | None:
+        """All of it, if it is here; None when it comes in pieces. Raises TooLarge."""
+        if self._whole is None and not self.began:
+            self._whole = self._incoming.whole_body() if self._incoming.has_body else b""
+            self._count(self._whole or b"")
+        return self._whole
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Raises TooLarge."""
         self.began = True
-        async for piece in self._request.content.iter_any():
-            self._taken += len(piece)
-            if self._limit and self._taken > self._limit:
-                raise TooLarge
+        async for piece in self._incoming.pieces():
+            self._count(piece)
             yield piece
 
+    async def gathered(self) -> bytes:
+        """All of it, for a backend that must be told the length. Raises TooLarge."""
+        self._limit = min(self._limit or MAX_OLD_BODY_BYTES, MAX_OLD_BODY_BYTES)
+        self._whole = b"".join([piece async for piece in self.pieces()])
+        self.began = False
+        return self._whole
 
-def request_headers(request: web.BaseRequest, proxy: Proxy, more: tuple[Header, ...] = ()) -> CIMultiDict[str]:
+    def _count(self, piece: bytes) -> None:
+        self._taken += len(piece)
+        if self._limit and self._taken > self._limit:
+            raise TooLarge
+
+
+def request_headers(incoming: Incoming, proxy: Proxy, more: tuple[Header, ...] = ()) -> list[Header]:
     """What the backend is sent."""
-    headers: CIMultiDict[str] = CIMultiDict()
-    for name, value in request.headers.items():
-        if name.lower() not in proxy.request_headers.drop and name.lower() != "expect":
-            headers.add(name, value)
-    for name, value in (*proxy.request_headers.set, *more):
-        headers[name] = value
-    headers["Host"] = proxy.vhost
+    changed = (*proxy.request_headers.set, *more) if more else proxy.request_headers.set
+    dropped = proxy.request_headers.drop | {name.lower() for name, _ in changed}
+    headers = [("Host", proxy.vhost), *changed]
+    headers += [header for header in incoming.headers if header[0].lower() not in dropped]
     return headers
 
 
 async def ask(
-    session: aiohttp.ClientSession,
-    request: web.BaseRequest,
-    proxy: Proxy,
-    place: tuple[str, int],
-    headers: CIMultiDict[str],
-    body: Body,
-) -> aiohttp.ClientResponse:
+    upstreams: Upstreams, head: Request, proxy: Proxy, place: Place, headers: list[Header], body: Body
+) -> Answered:
     """The head of the backend's answer. Raises Failed, TooLarge."""
     settings = proxy.settings
-    scheme = "https" if settings.backend_protocol == "HTTPS" else "http"
-    host = f"[{place[0]}]" if ":" in place[0] else place[0]
-    query = f"?{proxy.query}" if proxy.query else ""
-    url = URL(f"{scheme}://{host}:{place[1]}{proxy.path}{query}", encoded=True)
-    timeout = aiohttp.ClientTimeout(
-        total=None, sock_connect=settings.connect_timeout_seconds, sock_read=settings.read_timeout_seconds
-    )
-    has_body = request.can_read_body
+    timeouts = Timeouts(settings.connect_timeout_seconds, settings.read_timeout_seconds, settings.send_timeout_seconds)
     try:
-        return await session.request(
-            request.method,
-            url,
-            headers=headers,
-            data=body.pieces() if has_body else None,
-            allow_redirects=False,
-            timeout=timeout,
-        )
+        question = await _question(head, proxy, headers, body)
+        return await upstreams.ask(place, question, timeouts)
     except CannotConnect as error:
-        raise _unreachable(error) from error
-    except TimeoutError as error:
-        retry = "timeout" if request.method in IDEMPOTENT and not body.began else ""
-        raise Failed(HTTPStatus.GATEWAY_TIMEOUT, f"{url}: no answer in time", retry) from error
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        if isinstance(error.__cause__, TooLarge) or isinstance(error, TooLarge):
-            raise TooLarge from error
-        # A kept connection that the backend closed meanwhile: nothing came back, so asking again is safe.
-        retry = "error" if request.method in IDEMPOTENT and not body.began else ""
-        raise Failed(HTTPStatus.BAD_GATEWAY, f"{url}: {error or type(error).__name__}", retry) from error
+        status = HTTPStatus.GATEWAY_TIMEOUT if error.timed_out else HTTPStatus.BAD_GATEWAY
+        raise Failed(status, str(error), "timeout" if error.timed_out else "error") from error
+    except TimedOut as error:
+        retry = "timeout" if head.method in REPEATABLE and not body.began else ""
+        raise Failed(HTTPStatus.GATEWAY_TIMEOUT, str(error), retry) from error
+    except BrokenOff as error:
+        retry = "error" if head.method in REPEATABLE and not body.began else ""
+        raise Failed(HTTPStatus.BAD_GATEWAY, str(error), retry) from error
+    except BadMessage as error:
+        raise Failed(HTTPStatus.BAD_REQUEST, str(error)) from error
 
 
-def _unreachable(error: CannotConnect) -> Failed:
-    if error.timed_out:
-        return Failed(HTTPStatus.GATEWAY_TIMEOUT, str(error), "timeout")
-    return Failed(HTTPStatus.BAD_GATEWAY, str(error), "error")
-
-
-class Answer(web.StreamResponse):
-    """A response without a Server header, as ingress-nginx sends them."""
-
-    async def _prepare_headers(self) -> None:
-        await super()._prepare_headers()
-        self.headers.popall("Server", None)
-
-
-class WholeAnswer(web.Response):
-    """The same for a body that is all there: head and body leave in one write."""
-
-    async def _prepare_headers(self) -> None:
-        await super()._prepare_headers()
-        self.headers.popall("Server", None)
+async def _question(head: Request, proxy: Proxy, headers: list[Header], body: Body) -> Question:
+    target = f"{proxy.path}?{proxy.query}" if proxy.query else proxy.path
+    minor = 0 if proxy.settings.http_version == "1.0" else 1
+    if not minor:
+        headers = [*headers, ("Connection", "close")]
+    whole = body.whole()
+    sized = "content-length" in head.headers
+    if whole is None and not minor and not sized:
+        whole = await body.gathered()
+    if whole is not None:
+        if whole and not sized:
+            headers = [*headers, ("Content-Length", str(len(whole)))]
+        return Question(head.method, target, headers, whole, minor=minor)
+    if not sized:
+        headers = [*headers, ("Transfer-Encoding", "chunked")]
+    return Question(head.method, target, headers, body.pieces(), chunked=not sized, minor=minor)
 
 
 async def pass_back(
-    request: web.BaseRequest,
-    head: Request,
-    answered: aiohttp.ClientResponse,
-    proxy: Proxy,
-    cookies: tuple[str, ...],
-) -> web.StreamResponse:
+    incoming: Incoming, head: Request, answered: Answered, proxy: Proxy, cookies: tuple[str, ...]
+) -> None:
     """The backend's answer to the client, piece by piece; a backend that breaks off breaks the client's connection too."""
-    headers = answer_headers(answered.headers, head, proxy, cookies)
-    if answered.content.is_eof() and answered.headers.get("Content-Length") and request.method != "HEAD":
-        whole = WholeAnswer(status=answered.status, reason=answered.reason, headers=headers, body=await answered.read())
-        await whole.prepare(request)
-        with contextlib.suppress(ConnectionError):
-            await whole.write_eof()
-        return whole
-    response = Answer(status=answered.status, reason=answered.reason, headers=headers)
-    has_body = answered.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED) and request.method != "HEAD"
-    if has_body and answered.headers.get("Content-Length") is None and request.version >= (1, 1):
-        response.enable_chunked_encoding()
-    await response.prepare(request)
+    said = answered.head
+    headers = answer_headers(said, head, proxy, cookies)
+    data, ends = answered.ready(), answered.is_whole
+    await incoming.begin(said.status, said.reason, headers, sized=said.length >= 0, data=data, ends=ends)
+    if ends:
+        return
     try:
-        async for piece in answered.content.iter_any():
-            await response.write(piece)
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        if request.transport is not None:
-            request.transport.abort()
-        raise ConnectionResetError(f"the backend broke off: {error}") from error
-    with contextlib.suppress(ConnectionError):
-        await response.write_eof()
-    return response
+        while piece := await answered.read():
+            await incoming.write(piece)
+    except (BrokenOff, TimedOut):
+        incoming.abort()
+        return
+    await incoming.end(answered.trailers)
 
 
-def answer_headers(sent: Mapping[str, str], head: Request, proxy: Proxy, cookies: tuple[str, ...]) -> CIMultiDict[str]:
+def answer_headers(said: ResponseHead, head: Request, proxy: Proxy, cookies: tuple[str, ...]) -> list[Header]:
     """The headers of the backend's answer as the client gets them."""
-    listed = {name.strip().lower() for name in sent.get("Connection", "").split(",")}
-    headers: CIMultiDict[str] = CIMultiDict()
-    for name, value in sent.items():
-        lower = name.lower()
-        if lower in HOP_BY_HOP or lower in NEVER_PASSED or lower in listed:
-            continue
-        if lower == "set-cookie":
-            value = rewritten_cookie(value, proxy.settings)
-        elif lower in ("location", "refresh"):
-            value = rewritten_location(value, head, proxy.settings)
-        headers.add(name, value)
-    for name, value in proxy.response_headers:
-        headers[name] = value
-    for cookie in cookies:
-        headers.add("Set-Cookie", cookie)
+    dropped = NEVER_PASSED
+    if "connection" in said.fields:
+        dropped = dropped | {name.strip().lower() for name in said.fields["connection"].split(",")}
+    if proxy.response_headers:
+        dropped = dropped | {name.lower() for name, _ in proxy.response_headers}
+    headers = [header for header in said.headers if header[0].lower() not in dropped]
+    if proxy.settings.rewrites_answers:
+        headers = [_rewritten(header, head, proxy) for header in headers]
+    headers += proxy.response_headers
+    headers += [("Set-Cookie", cookie) for cookie in cookies]
     return headers
+
+
+def _rewritten(header: Header, head: Request, proxy: Proxy) -> Header:
+    name, value = header
+    lower = name.lower()
+    if lower == "set-cookie":
+        return name, rewritten_cookie(value, proxy.settings)
+    if lower in ("location", "refresh"):
+        return name, rewritten_location(value, head, proxy.settings)
+    return header
 
 
 # -- changed protocols -----------------------------------------------------------------------------------------
 
 
-async def upgrade(
-    request: web.BaseRequest, proxy: Proxy, place: tuple[str, int], headers: CIMultiDict[str], dial: Dial
-) -> web.StreamResponse:
-    """A WebSocket or another upgrade: the request as it came, then bytes both ways. Raises Failed."""
-    settings = proxy.settings
-    try:
-        sock = await dialled(dial, place[0], place[1], settings.connect_timeout_seconds)
-    except CannotConnect as error:
-        raise _unreachable(error) from error
-    secure = settings.backend_protocol == "HTTPS"
-    try:
-        reader, writer = await asyncio.open_connection(
-            sock=sock,
-            ssl=unverified() if secure else None,
-            server_hostname="" if secure else None,
-            limit=MAX_HEAD_BYTES,
-        )
-    except BaseException:
-        sock.close()
-        raise
-    try:
-        target = f"{proxy.path}?{proxy.query}" if proxy.query else proxy.path
-        lines = [f"{request.method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
-        writer.write("\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape"))
-        try:
-            async with asyncio.timeout(settings.read_timeout_seconds):
-                text = (await reader.readuntil(b"\r\n\r\n")).decode("utf-8", "surrogateescape")
-        except TimeoutError as error:
-            raise Failed(HTTPStatus.GATEWAY_TIMEOUT, "no answer in time") from error
-        except (OSError, EOFError, asyncio.LimitOverrunError) as error:
-            raise Failed(HTTPStatus.BAD_GATEWAY, f"the backend broke off: {error}") from error
-        status, answered = _parsed(text)
-        if status != HTTPStatus.SWITCHING_PROTOCOLS:
-            return await _plain_answer(reader, status, answered)
-        return await _joined(request, reader, writer, answered, settings.read_timeout_seconds)
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-
-
-def _parsed(text: str) -> tuple[int, CIMultiDict[str]]:
-    first, *lines = text.split("\r\n")
-    parts = first.split(" ", 2)
-    if len(parts) < 2 or not parts[0].startswith("HTTP/1.") or not parts[1].isdigit():
-        raise Failed(HTTPStatus.BAD_GATEWAY, "the backend does not speak HTTP")
-    pairs = [line.partition(":") for line in lines if ":" in line]
-    return int(parts[1]), CIMultiDict((name.strip(), value.strip()) for name, _, value in pairs)
-
-
-async def _plain_answer(reader: asyncio.StreamReader, status: int, headers: CIMultiDict[str]) -> web.StreamResponse:
-    """The backend would not change protocols; its refusal, as far as it is a short one."""
-    body = b""
-    with contextlib.suppress(EOFError, OSError, ValueError):
-        length = min(int(headers.get("Content-Length", "0")), MAX_HEAD_BYTES)
-        body = await reader.readexactly(length)
-    kept = CIMultiDict(
-        (name, value) for name, value in headers.items() if name.lower() not in HOP_BY_HOP | {"content-length"}
-    )
-    return web.Response(status=status, headers=kept, body=body)
-
-
-async def _joined(
-    request: web.BaseRequest,
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    headers: CIMultiDict[str],
-    idle_seconds: float,
-) -> web.StreamResponse:
-    kept = {name: value for name, value in headers.items() if name.lower() not in ("connection", "content-length")}
-    tunnel = await RawTunnel(request, kept).open()
-
-    async def to_backend(limit: asyncio.Timeout) -> None:
-        while data := await tunnel.read():
-            limit.reschedule(_soon(idle_seconds))
-            writer.write(data)
-            await writer.drain()
-
-    async def to_client(limit: asyncio.Timeout) -> None:
-        while data := await reader.read(PIECE_BYTES):
-            limit.reschedule(_soon(idle_seconds))
-            await tunnel.write(data)
-
-    with contextlib.suppress(TimeoutError, OSError, _Over):
+async def join(incoming: Incoming, answered: Answered, idle_seconds: float) -> None:
+    """A WebSocket or another protocol, agreed upon by 101: bytes both ways until one side has ended or both are silent."""
+    kept = [header for header in answered.head.headers if header[0].lower() not in ("connection", "content-length")]
+    tunnel = await incoming.tunnel(kept)
+    with contextlib.suppress(TimeoutError, OSError, BrokenOff, TimedOut, _Over):
         async with asyncio.timeout(idle_seconds) as limit:
-            await _first(to_client(limit), to_backend(limit))
-    return tunnel.response
+            await _first(
+                _to_client(answered, tunnel, limit, idle_seconds), _to_backend(answered, tunnel, limit, idle_seconds)
+            )
+
+
+async def _to_backend(answered: Answered, tunnel: Tunnel, limit: asyncio.Timeout, seconds: float) -> None:
+    while data := await tunnel.read():
+        limit.reschedule(_soon(seconds))
+        await answered.write(data)
+
+
+async def _to_client(answered: Answered, tunnel: Tunnel, limit: asyncio.Timeout, seconds: float) -> None:
+    while data := await answered.read():
+        limit.reschedule(_soon(seconds))
+        await tunnel.write(data)
 
 
 class _Over(Exception):

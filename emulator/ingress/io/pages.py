@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from http import HTTPStatus
 
-from aiohttp import web
-
-from emulator.ingress.io.exchange import Answer
+from emulator.ingress.io.incoming import Incoming
+from emulator.ingress.messages import BadMessage
 from emulator.ingress.model import Header, Redirect, Respond
 
 REASONS = {
@@ -17,18 +16,19 @@ REASONS = {
     504: "Gateway Time-out",
 }
 """Where nginx' words differ from the registry's."""
+EMPTY = frozenset((HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED))
 
 
 def page(status: int) -> str:
     """nginx' page of a status."""
-    title = f"{status} {_reason(status)}"
+    title = f"{status} {reason_of(status)}"
     return (
         f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
         "<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
     )
 
 
-def _reason(status: int) -> str:
+def reason_of(status: int) -> str:
     if status in REASONS:
         return REASONS[status]
     try:
@@ -37,30 +37,29 @@ def _reason(status: int) -> str:
         return ""
 
 
-async def send(request: web.BaseRequest, decision: Respond | Redirect) -> web.StreamResponse:
+async def send(incoming: Incoming, decision: Respond | Redirect) -> None:
     """The answer that a decision stands for."""
     location = (("Location", decision.location),) if isinstance(decision, Redirect) else ()
     body = decision.body if isinstance(decision, Respond) else ""
-    return await answer(request, decision.status, body, (*location, *decision.headers))
+    await answer(incoming, decision.status, body, (*location, *decision.headers))
 
 
 async def answer(
-    request: web.BaseRequest, status: int, body: str = "", headers: Iterable[Header] = (), *, close: bool = False
-) -> web.StreamResponse:
+    incoming: Incoming, status: int, body: str = "", headers: Iterable[Header] = (), *, close: bool = False
+) -> None:
     """A short answer, nginx' page unless there is a body. close: nothing more is read from this connection."""
-    response = Answer(status=status, reason=_reason(status) or None)
-    for name, value in headers:
-        response.headers.add(name, value)
-    data = b"" if status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED) else (body or _default(status)).encode()
-    if data:
-        response.headers.setdefault("Content-Type", "text/plain" if body else "text/html")
-        response.content_length = len(data)
+    sent = list(headers)
+    data = b""
+    if status not in EMPTY:
+        data = (body or (page(status) if status >= HTTPStatus.MULTIPLE_CHOICES else "")).encode()
+        if not any(name.lower() == "content-type" for name, _ in sent):
+            sent.append(("Content-Type", "text/plain" if body else "text/html"))
+        sent.append(("Content-Length", str(len(data))))
     if close:
-        response.force_close()
-    await response.prepare(request)
-    await response.write_eof(b"" if request.method == "HEAD" else data)
-    return response
-
-
-def _default(status: int) -> str:
-    return page(status) if status >= HTTPStatus.MULTIPLE_CHOICES else ""
+        incoming.close_after()
+    if incoming.method == "HEAD":
+        data = b""
+    try:
+        await incoming.begin(status, reason_of(status), sent, sized=True, data=data, ends=True)
+    except BadMessage:  # a header that the request made impossible, such as a Location with a line break
+        await answer(incoming, HTTPStatus.BAD_REQUEST, close=True)
