@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from emulator.ingress.model import BackendRef, CookieAffinity, Proxy, Request
 from emulator.ingress.variables import cookies, expand
@@ -18,8 +18,7 @@ from emulator.routing.servicemap import Endpoint
 MAX_BACKENDS = 16_384
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """An endpoint, and the Set-Cookie value that goes with the answer ("" for none)."""
 
     endpoint: Endpoint
@@ -44,7 +43,7 @@ class Balancer:
     ) -> Choice | None:
         """The endpoint for this request; None when there is none. failed: those that were tried in vain."""
         tried = set(failed)
-        left = [endpoint for endpoint in endpoints if endpoint not in tried]
+        left = [endpoint for endpoint in endpoints if endpoint not in tried] if tried else endpoints
         if not left:
             return None
         affinity = proxy.settings.affinity
@@ -56,10 +55,11 @@ class Balancer:
 
     def _in_turn(self, backend: BackendRef, endpoints: Sequence[Endpoint], rng: Callable[[int], int]) -> Endpoint:
         """The next one; where the round begins is drawn, as upstream does."""
-        if backend not in self._turns:
+        turn = self._turns.get(backend)
+        if turn is None:
             first = pick(endpoints, rng)
-            self._turns[backend] = next(at for at, endpoint in enumerate(endpoints) if endpoint is first)
-        turn = self._turns[backend] % len(endpoints)
+            turn = next(at for at, endpoint in enumerate(endpoints) if endpoint is first)
+        turn %= len(endpoints)
         self._turns[backend] = turn + 1
         self._turns.move_to_end(backend)
         if len(self._turns) > self._max_backends:

@@ -11,6 +11,11 @@ HSTS = ("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 HOP_BY_HOP = frozenset(
     ("connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade", "http2-settings")
 )
+ALWAYS_DROPPED = HOP_BY_HOP | {
+    "expect", "proxy", "host", "x-original-forwarded-for", "x-request-id", "x-real-ip", "x-forwarded-for",
+    "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-forwarded-scheme", "x-scheme",
+}  # fmt: skip
+"""Of a client's headers: those that end here, and those that are set anew for every backend."""
 
 
 def forwarded_headers(
@@ -43,10 +48,16 @@ def forwarded_headers(
 
 def _dropped(request: Request, settings: Settings) -> frozenset[str]:
     """Hop-by-hop ones, the ones set anew, `Proxy`, names with an underscore; a checked password goes no further."""
-    listed = {name.strip().lower() for name in request.headers.get("connection", "").split(",")} - {""}
-    underscored = {name for name in request.headers if "_" in name}
-    checked = {"authorization"} if settings.auth is not None else set()
-    return HOP_BY_HOP | listed | underscored | checked | {"proxy", "host", "x-original-forwarded-for"}
+    dropped = ALWAYS_DROPPED
+    if settings.auth is not None:
+        dropped |= {"authorization"}
+    if settings.rewrite_target and settings.x_forwarded_prefix:
+        dropped |= {"x-forwarded-prefix"}
+    if "connection" in request.headers:
+        dropped |= {name.strip().lower() for name in request.headers["connection"].split(",")}
+    if any("_" in name for name in request.headers):
+        dropped |= {name for name in request.headers if "_" in name}
+    return dropped
 
 
 def error_headers(

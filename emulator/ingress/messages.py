@@ -19,7 +19,10 @@ UNTIL_CLOSE, CHUNKED = -1, -2
 
 _HEAD_END = re.compile(rb"\n\r?\n")
 _STATUS_LINE = re.compile(r"HTTP/1\.(\d) (\d{3})(?: (.*))?")
-_NO_BODY = frozenset((HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED))
+SWITCHING = int(HTTPStatus.SWITCHING_PROTOCOLS)  # ints: an enum's members are slow to look up
+FINAL = int(HTTPStatus.OK)  # statuses below announce another one, but for SWITCHING
+EMPTY = frozenset((int(HTTPStatus.NO_CONTENT), int(HTTPStatus.NOT_MODIFIED)))
+"""Statuses whose answers have no body."""
 
 
 class BadMessage(Exception):
@@ -58,7 +61,7 @@ def parse_response(head: bytes, method: str) -> ResponseHead:
     coding, length = fields.get("transfer-encoding"), fields.get("content-length")
     if coding is not None and length is not None:
         raise BadMessage("the backend sent both Transfer-Encoding and Content-Length")
-    if method == "HEAD" or status in _NO_BODY or status < HTTPStatus.OK:
+    if method == "HEAD" or status in EMPTY or status < FINAL:
         size = 0
     elif coding is not None:
         if coding.lower() != "chunked":

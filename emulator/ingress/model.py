@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from emulator.api.meta import ObjectKey
 
@@ -41,8 +41,7 @@ class Request:
     https_port: int = 443
 
 
-@dataclass(frozen=True, slots=True)
-class BackendRef:
+class BackendRef(NamedTuple):
     """A port of a Service, by number or name."""
 
     namespace: str
@@ -272,8 +271,7 @@ class Step:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class HeaderChanges:
+class HeaderChanges(NamedTuple):
     """set replaces or adds; drop is taken away first. Names in drop are in lower case."""
 
     set: tuple[Header, ...] = ()

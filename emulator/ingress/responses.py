@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-
 from emulator.ingress.bodies import Body, OpenBody, body_of
-from emulator.ingress.messages import MAX_HEAD_BYTES, UNTIL_CLOSE, BadMessage, ResponseHead, head_end, parse_response
+from emulator.ingress.messages import (
+    FINAL,
+    MAX_HEAD_BYTES,
+    SWITCHING,
+    UNTIL_CLOSE,
+    BadMessage,
+    ResponseHead,
+    head_end,
+    parse_response,
+)
 from emulator.ingress.model import Header
 
 
@@ -62,11 +69,10 @@ class ResponseReader:
         while end := head_end(data):
             head = parse_response(data[:end], self._method)
             data = data[end:]
-            if head.status >= HTTPStatus.OK or head.status == HTTPStatus.SWITCHING_PROTOCOLS:
+            if head.status >= FINAL or head.status == SWITCHING:
                 self._held = b""
                 self.head = head
-                switched = head.status == HTTPStatus.SWITCHING_PROTOCOLS
-                self._body = body_of(UNTIL_CLOSE if switched else head.length)
+                self._body = body_of(UNTIL_CLOSE if head.status == SWITCHING else head.length)
                 return data
         if len(data) > MAX_HEAD_BYTES:
             raise BadMessage(f"the head of the backend's answer is longer than {MAX_HEAD_BYTES} bytes")

@@ -66,7 +66,7 @@ class _Trace:
         self.steps.append(Step(subject, "applied", reason))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Case:
     """One request at its location."""
 

@@ -9,7 +9,7 @@ import asyncio
 import errno
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -85,6 +85,7 @@ class IngressController:
         self._at = at
         self._informers = {kind: informers[kind] for kind in KINDS}
         self._services = ServiceMap()
+        self._endpoints: dict[tuple[BackendRef, bool], tuple[Endpoint, ...]] = {}  # of backends asked since a change
         self._router: Router = build((), (), secret=lambda _: None)
         self._stale = True
         self._calling: asyncio.Handle | None = None
@@ -124,6 +125,13 @@ class IngressController:
         return self._router
 
     def endpoints(self, proxy: Proxy) -> Sequence[Endpoint]:
+        asked = (proxy.backend, proxy.settings.service_upstream)
+        found = self._endpoints.get(asked)
+        if found is None:
+            found = self._endpoints[asked] = tuple(self._found(proxy))
+        return found
+
+    def _found(self, proxy: Proxy) -> Iterable[Endpoint]:
         service = self._informers[SERVICE].index.by_key(proxy.backend.key)
         if service is None:
             return ()
@@ -147,6 +155,7 @@ class IngressController:
     def _changed(self, change: Change) -> None:
         if change.kind in (SERVICE, ENDPOINT_SLICE):
             self._services.apply(change)
+            self._endpoints.clear()
             return
         self._stale = True
         if self._calling is None:
@@ -157,6 +166,7 @@ class IngressController:
         if not self._stale:
             return
         self._stale = False
+        self._endpoints.clear()
         secrets = self._informers[SECRET].index
         self._router = build(
             self._informers[INGRESS].index, self._informers[INGRESS_CLASS].index, secret=secrets.by_key

@@ -76,9 +76,10 @@ class Body:
 
 def request_headers(incoming: Incoming, proxy: Proxy, more: tuple[Header, ...] = ()) -> list[Header]:
     """What the backend is sent."""
-    changed = (*proxy.request_headers.set, *more) if more else proxy.request_headers.set
-    dropped = proxy.request_headers.drop | {name.lower() for name, _ in changed}
-    headers = [("Host", proxy.vhost), *changed]
+    dropped = proxy.request_headers.drop
+    if more:
+        dropped |= {name.lower() for name, _ in more}
+    headers = [("Host", proxy.vhost), *proxy.request_headers.set, *more]
     headers += [header for header in incoming.headers if header[0].lower() not in dropped]
     return headers
 

@@ -7,20 +7,18 @@ import ipaddress
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
-from http import HTTPStatus
 from typing import Literal
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from emulator.ingress.bodies import LAST_CHUNK, chunk
-from emulator.ingress.messages import answer_head
+from emulator.ingress.messages import EMPTY, answer_head
 from emulator.ingress.model import Header, Request
 from emulator.io import clock
 from emulator.io.rawtunnel import RawTunnel
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-EMPTY_STATUSES = frozenset((HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ class Relayed(web.StreamResponse):
 class Http1Incoming:
     """A request that aiohttp has read. See `Incoming`."""
 
-    __slots__ = ("_chunked", "_keep_alive", "_request", "_switched", "headers", "method")
+    __slots__ = ("_chunked", "_keep_alive", "_request", "_switched", "method")
 
     def __init__(self, request: web.BaseRequest) -> None:
         self._request = request
@@ -59,7 +57,10 @@ class Http1Incoming:
         self._chunked = False
         self._switched: web.StreamResponse | None = None
         self.method = request.method
-        self.headers: Sequence[Header] = tuple(request.headers.items())
+
+    @property
+    def headers(self) -> Iterable[Header]:
+        return self._request.headers.items()
 
     @property
     def has_body(self) -> bool:
@@ -82,7 +83,7 @@ class Http1Incoming:
     ) -> None:
         is_old = self._request.version < (1, 1)
         lines = [("Date", http_date(clock.unix_seconds())), *headers]
-        self._chunked = not (sized or is_old or self.method == "HEAD" or status in EMPTY_STATUSES)
+        self._chunked = not (sized or is_old or self.method == "HEAD" or status in EMPTY)
         if self._chunked:
             lines.append(("Transfer-Encoding", "chunked"))
         elif not sized:

@@ -25,7 +25,7 @@ class Incoming(Protocol):
     def method(self) -> str: ...
 
     @property
-    def headers(self) -> Sequence[Header]:
+    def headers(self) -> Iterable[Header]:
         """As the client sent them."""
         ...
 

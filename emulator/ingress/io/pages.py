@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 
 from emulator.ingress.io.incoming import Incoming
-from emulator.ingress.messages import BadMessage
+from emulator.ingress.messages import EMPTY, BadMessage
 from emulator.ingress.model import Header, Redirect, Respond
 
 REASONS = {
@@ -16,7 +16,6 @@ REASONS = {
     504: "Gateway Time-out",
 }
 """Where nginx' words differ from the registry's."""
-EMPTY = frozenset((HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED))
 
 
 def page(status: int) -> str:

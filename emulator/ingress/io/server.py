@@ -18,7 +18,7 @@ from emulator.ingress.io.backends import CannotConnect, Dial
 from emulator.ingress.io.exchange import Body, Failed, TooLarge
 from emulator.ingress.io.incoming import Incoming
 from emulator.ingress.io.upstream import Answered, BrokenOff, Place, Question, TimedOut, Timeouts, Upstreams
-from emulator.ingress.messages import BadMessage
+from emulator.ingress.messages import SWITCHING, BadMessage
 from emulator.ingress.model import Header, Proxy, Redirect, Request, Respond
 from emulator.ingress.ratelimit import ConnectionLimiter, RateLimiter
 from emulator.ingress.router import Router
@@ -159,7 +159,7 @@ class IngressServer:
         self, incoming: Incoming, head: Request, answered: Answered, proxy: Proxy, cookies: tuple[str, ...]
     ) -> None:
         status = answered.head.status
-        if status == HTTPStatus.SWITCHING_PROTOCOLS:
+        if status == SWITCHING:
             if "upgrade" not in head.headers:
                 raise Failed(HTTPStatus.BAD_GATEWAY, "the backend changed the protocol although nobody asked it to")
             await exchange.join(incoming, answered, proxy.settings.read_timeout_seconds)

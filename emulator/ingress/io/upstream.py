@@ -9,8 +9,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from emulator.ingress.bodies import LAST_CHUNK, chunk
 from emulator.ingress.io.backends import KEEPALIVE_SECONDS, MAX_IDLE, CannotConnect, Dial, dialled, unverified
@@ -24,8 +23,7 @@ CLOSE_SECONDS = 5.0  # for what is written to leave
 REPEATABLE = frozenset(("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"))
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """An endpoint."""
 
     host: str
@@ -36,8 +34,7 @@ class Place:
         return f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(NamedTuple):
     """Seconds: to connect, between two reads, between two writes."""
 
     connect: float
@@ -45,8 +42,7 @@ class Timeouts:
     send: float
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """A request for a backend. body: all of it, or its pieces as they come; chunked: no header gives their length."""
 
     method: str
