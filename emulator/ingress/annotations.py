@@ -152,6 +152,10 @@ def read_settings(ingress: JsonObject, *, secret: Lookup) -> tuple[Settings, tup
     reading = _Reading(ingress)
     for name, text in sorted(given.items()):
         _read(reading, name.removeprefix(PREFIX), text)
+    if reading.found.get("backend-protocol") == "FCGI":
+        reading.tell(
+            "AnnotationNotHonoured", f"annotation {PREFIX}backend-protocol: FCGI is not spoken; the answer is 502"
+        )
     auth, denied = _basic_auth(reading, secret)
     found = reading.found
     settings = Settings(

@@ -27,17 +27,20 @@ CASES = yaml.safe_load((ROOT / "tests/conformance/cases/ingress-paths.yaml").rea
 NGINX = "nginx.ingress.kubernetes.io/"
 
 
-async def curl(cluster: Cluster, url: str, *options: str) -> tuple[int, dict[str, str], str]:
+async def curl(
+    cluster: Cluster, url: str, *options: str, stdin: bytes | None = None
+) -> tuple[int, dict[str, str], str]:
     """Status, headers (names in lower case) and body of http://HOST/PATH through the ingress of this machine."""
     assert cluster.ingress is not None
     scheme, _, rest = url.partition("://")
     host, slash, path = rest.partition("/")
     port = cluster.ingress.bound[scheme]
     command = ["curl", "-sik", "--path-as-is", "--max-time", "20", "--resolve", f"{host}:{port}:127.0.0.1", *options]
+    pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        *command, f"{scheme}://{host}:{port}{slash}{path}", stdout=asyncio.subprocess.PIPE
+        *command, f"{scheme}://{host}:{port}{slash}{path}", stdin=pipe, stdout=pipe
     )
-    out, _ = await process.communicate()
+    out, _ = await process.communicate(stdin)
     while True:
         head, _, body = out.partition(b"\r\n\r\n")
         if b" 100 " not in head.split(b"\r\n")[0]:

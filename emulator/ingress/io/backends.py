@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -34,18 +35,9 @@ class Connector(aiohttp.BaseConnector):
 
     async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> ResponseHandler:
         host, port = req.url.host, req.url.port
-        sock = await dialled(self._dial, host, port, timeout.sock_connect)
-        secure = req.url.scheme == "https"
-        try:
-            _, protocol = await asyncio.get_running_loop().create_connection(
-                self._factory, sock=sock, ssl=unverified() if secure else None, server_hostname="" if secure else None
-            )
-        except OSError as error:
-            raise CannotConnect(f"{host}:{port}: {error}") from error
-        except BaseException:
-            sock.close()
-            raise
-        return protocol
+        return await connected(
+            self._dial, host, port, timeout.sock_connect, self._factory, secure=req.url.scheme == "https"
+        )
 
 
 async def dialled(dial: Dial, host: str, port: int, seconds: float) -> socket.socket:
@@ -72,9 +64,36 @@ def client(dial: Dial) -> aiohttp.ClientSession:
     )
 
 
-def unverified() -> ssl.SSLContext:
+P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+
+async def connected(
+    dial: Dial, host: str, port: int, seconds: float, protocol: Callable[[], P], *, secure: bool, alpn: str = "http/1.1"
+) -> P:
+    """A connection with this protocol, TLS included. Raises CannotConnect."""
+    sock = await dialled(dial, host, port, seconds)
+    try:
+        async with asyncio.timeout(seconds):
+            _, made = await asyncio.get_running_loop().create_connection(
+                protocol, sock=sock, ssl=unverified(alpn) if secure else None, server_hostname="" if secure else None
+            )
+            return made
+    except TimeoutError as error:
+        sock.close()
+        raise CannotConnect(f"{host}:{port}: no TLS within {seconds:g} s", timed_out=True) from error
+    except OSError as error:
+        sock.close()
+        raise CannotConnect(f"{host}:{port}: {error}") from error
+    except BaseException:
+        sock.close()
+        raise
+
+
+@functools.lru_cache(maxsize=4)
+def unverified(alpn: str) -> ssl.SSLContext:
     """backend-protocol HTTPS: nginx does not verify backends unless it is told to."""
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols([alpn])
     return context

@@ -24,6 +24,7 @@ from emulator.client.io.informer import Informers
 from emulator.client.io.protocol import Client
 from emulator.ingress.backends import default_port, port_id, single_place
 from emulator.ingress.events import Told, problem_event
+from emulator.ingress.io.alpn import ByAlpn
 from emulator.ingress.io.backends import client as backend_client
 from emulator.ingress.io.http1 import Door, Http1Incoming, read_head
 from emulator.ingress.io.server import IngressServer
@@ -93,6 +94,7 @@ class IngressController:
         self._tasks = TaskOwner("ingress event")
         self._session: aiohttp.ClientSession | None = None
         self._servers: list[tuple[asyncio.Server, web.Server]] = []
+        self._http2: list[ByAlpn] = []
         self._serial = 0
         self._requests = IngressServer(self, self._backend_session, self._dial, rng)
         for informer in self._informers.values():
@@ -251,8 +253,13 @@ class IngressController:
             keepalive_timeout=KEEPALIVE_SECONDS,
             auto_decompress=False,
         )
+        factory: Callable[[], asyncio.BaseProtocol] = server
+        if contexts is not None:
+            both = ByAlpn(server, door, self._requests.handle)
+            self._http2.append(both)
+            factory = both
         listener = await asyncio.get_running_loop().create_server(
-            server, sock=sock, backlog=BACKLOG, ssl=contexts.default if contexts is not None else None
+            factory, sock=sock, backlog=BACKLOG, ssl=contexts.default if contexts is not None else None
         )
         self._servers.append((listener, server))
 
@@ -265,9 +272,13 @@ class IngressController:
             listener.close()
         for _, server in self._servers:
             server.pre_shutdown()
-        for _, server in self._servers:
-            await server.shutdown(DRAIN_SECONDS)
+        async with asyncio.TaskGroup() as group:
+            for _, server in self._servers:
+                group.create_task(server.shutdown(DRAIN_SECONDS))
+            for both in self._http2:
+                group.create_task(both.close(DRAIN_SECONDS))
         self._servers.clear()
+        self._http2.clear()
         self.bound.clear()
         await self._tasks.close()
         await self._requests.close()

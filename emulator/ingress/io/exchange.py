@@ -14,13 +14,24 @@ from typing import Any
 from emulator.ingress.headers import HOP_BY_HOP, rewritten_cookie, rewritten_location
 from emulator.ingress.io.backends import CannotConnect
 from emulator.ingress.io.incoming import Incoming, Tunnel
-from emulator.ingress.io.upstream import REPEATABLE, Answered, BrokenOff, Place, Question, TimedOut, Timeouts, Upstreams
+from emulator.ingress.io.upstream import (
+    REPEATABLE,
+    Asker,
+    BackendAnswer,
+    BrokenOff,
+    Place,
+    Question,
+    TimedOut,
+    Timeouts,
+)
 from emulator.ingress.messages import BadMessage, ResponseHead
 from emulator.ingress.model import Header, Proxy, Request
 
 NEVER_PASSED = HOP_BY_HOP | {
     "connection", "date", "server", "x-pad", "x-accel-expires", "x-accel-redirect", "x-accel-buffering",
 }  # fmt: skip
+GRPC = frozenset(("GRPC", "GRPCS"))
+"""Backends that are asked in HTTP/2 and whose trailers are passed on; nginx keeps those of others to itself."""
 MAX_OLD_BODY_BYTES = 16 << 20  # gathered for a backend of HTTP/1.0, which must be told the length
 
 
@@ -85,8 +96,8 @@ def request_headers(incoming: Incoming, proxy: Proxy, more: tuple[Header, ...] =
 
 
 async def ask(
-    upstreams: Upstreams, head: Request, proxy: Proxy, place: Place, headers: list[Header], body: Body
-) -> Answered:
+    upstreams: Asker, head: Request, proxy: Proxy, place: Place, headers: list[Header], body: Body
+) -> BackendAnswer:
     """The head of the backend's answer. Raises Failed, TooLarge."""
     settings = proxy.settings
     timeouts = Timeouts(settings.connect_timeout_seconds, settings.read_timeout_seconds, settings.send_timeout_seconds)
@@ -125,7 +136,7 @@ async def _question(head: Request, proxy: Proxy, headers: list[Header], body: Bo
 
 
 async def pass_back(
-    incoming: Incoming, head: Request, answered: Answered, proxy: Proxy, cookies: tuple[str, ...]
+    incoming: Incoming, head: Request, answered: BackendAnswer, proxy: Proxy, cookies: tuple[str, ...]
 ) -> None:
     """The backend's answer to the client, piece by piece; a backend that breaks off breaks the client's connection too."""
     said = answered.head
@@ -140,7 +151,7 @@ async def pass_back(
     except (BrokenOff, TimedOut):
         incoming.abort()
         return
-    await incoming.end(answered.trailers)
+    await incoming.end(answered.trailers if proxy.settings.backend_protocol in GRPC else ())
 
 
 def answer_headers(said: ResponseHead, head: Request, proxy: Proxy, cookies: tuple[str, ...]) -> list[Header]:
@@ -171,7 +182,7 @@ def _rewritten(header: Header, head: Request, proxy: Proxy) -> Header:
 # -- changed protocols -----------------------------------------------------------------------------------------
 
 
-async def join(incoming: Incoming, answered: Answered, idle_seconds: float) -> None:
+async def join(incoming: Incoming, answered: BackendAnswer, idle_seconds: float) -> None:
     """A WebSocket or another protocol, agreed upon by 101: bytes both ways until one side has ended or both are silent."""
     kept = [header for header in answered.head.headers if header[0].lower() not in ("connection", "content-length")]
     tunnel = await incoming.tunnel(kept)
@@ -182,13 +193,13 @@ async def join(incoming: Incoming, answered: Answered, idle_seconds: float) -> N
             )
 
 
-async def _to_backend(answered: Answered, tunnel: Tunnel, limit: asyncio.Timeout, seconds: float) -> None:
+async def _to_backend(answered: BackendAnswer, tunnel: Tunnel, limit: asyncio.Timeout, seconds: float) -> None:
     while data := await tunnel.read():
         limit.reschedule(_soon(seconds))
         await answered.write(data)
 
 
-async def _to_client(answered: Answered, tunnel: Tunnel, limit: asyncio.Timeout, seconds: float) -> None:
+async def _to_client(answered: BackendAnswer, tunnel: Tunnel, limit: asyncio.Timeout, seconds: float) -> None:
     while data := await answered.read():
         limit.reschedule(_soon(seconds))
         await tunnel.write(data)

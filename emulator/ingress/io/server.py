@@ -17,7 +17,7 @@ from emulator.ingress.io import exchange, pages
 from emulator.ingress.io.backends import CannotConnect, Dial
 from emulator.ingress.io.exchange import Body, Failed, TooLarge
 from emulator.ingress.io.incoming import Incoming
-from emulator.ingress.io.upstream import Answered, BrokenOff, Place, Question, TimedOut, Timeouts, Upstreams
+from emulator.ingress.io.upstream import Asker, BackendAnswer, BrokenOff, Place, Question, TimedOut, Timeouts, Upstreams
 from emulator.ingress.messages import SWITCHING, BadMessage
 from emulator.ingress.model import Header, Proxy, Redirect, Request, Respond
 from emulator.ingress.ratelimit import ConnectionLimiter, RateLimiter
@@ -28,11 +28,6 @@ from emulator.routing.servicemap import Endpoint
 log = logging.getLogger(__name__)
 
 AUTH_SECONDS = 60.0
-NOT_SPOKEN = (
-    "GRPC",
-    "GRPCS",
-    "FCGI",
-)  # HTTP/2 trailers and FastCGI are not carried; the Ingress has an event that says so
 
 
 class Backends(Protocol):
@@ -58,7 +53,9 @@ class IngressServer:
         self._backends = backends
         self._session = session
         self._rng = rng
+        self._dial = dial
         self._upstreams = Upstreams(dial)
+        self._http2: Asker | None = None
         self._balancer = Balancer()
         self._limiter = RateLimiter()
         self._connections = ConnectionLimiter()
@@ -89,10 +86,21 @@ class IngressServer:
     async def close(self) -> None:
         """End the connections to backends."""
         await self._upstreams.close()
+        if self._http2 is not None:
+            await self._http2.close()
+
+    def _asker(self, proxy: Proxy) -> Asker:
+        if proxy.settings.backend_protocol not in exchange.GRPC:
+            return self._upstreams
+        if self._http2 is None:
+            from emulator.ingress.io.http2_backends import Http2Upstreams
+
+            self._http2 = Http2Upstreams(self._dial)
+        return self._http2
 
     async def _proxied(self, incoming: Incoming, head: Request, proxy: Proxy) -> None:
         settings = proxy.settings
-        if settings.backend_protocol in NOT_SPOKEN:
+        if settings.backend_protocol == "FCGI":  # not spoken here; the Ingress has an event that says so
             await pages.answer(incoming, HTTPStatus.BAD_GATEWAY)
             return
         more: tuple[Header, ...] = ()
@@ -142,7 +150,7 @@ class IngressServer:
                 cookies = (*cookies, choice.set_cookie)
             place = Place(choice.endpoint.address, choice.endpoint.port, _is_secure(proxy, head))
             try:
-                answered = await exchange.ask(self._upstreams, head, proxy, place, headers, body)
+                answered = await exchange.ask(self._asker(proxy), head, proxy, place, headers, body)
                 break
             except Failed as error:
                 failed.append(choice.endpoint)
@@ -156,7 +164,7 @@ class IngressServer:
             answered.release()
 
     async def _passed_back(
-        self, incoming: Incoming, head: Request, answered: Answered, proxy: Proxy, cookies: tuple[str, ...]
+        self, incoming: Incoming, head: Request, answered: BackendAnswer, proxy: Proxy, cookies: tuple[str, ...]
     ) -> None:
         status = answered.head.status
         if status == SWITCHING:
@@ -219,4 +227,4 @@ class IngressServer:
 def _is_secure(proxy: Proxy, head: Request) -> bool:
     """AUTO_HTTP asks the backend as the client asked."""
     protocol = proxy.settings.backend_protocol
-    return protocol == "HTTPS" or (protocol == "AUTO_HTTP" and head.scheme == "https")
+    return protocol in ("HTTPS", "GRPCS") or (protocol == "AUTO_HTTP" and head.scheme == "https")

@@ -48,7 +48,7 @@ def _context(certificate: bytes, key: bytes) -> ssl.SSLContext:
     """OpenSSL reads key pairs from files only; the file is private, and gone when this returns."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(["h2", "http/1.1"])
     with NamedTemporaryFile("wb", prefix="kubemu-", suffix=".pem") as file:
         file.write(key.rstrip() + b"\n" + certificate)
         file.flush()

@@ -9,10 +9,10 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple, Protocol, TypeVar, cast
 
 from emulator.ingress.bodies import LAST_CHUNK, chunk
-from emulator.ingress.io.backends import KEEPALIVE_SECONDS, MAX_IDLE, CannotConnect, Dial, dialled, unverified
+from emulator.ingress.io.backends import KEEPALIVE_SECONDS, MAX_IDLE, Dial, connected
 from emulator.ingress.messages import BadMessage, ResponseHead, request_head
 from emulator.ingress.model import Header
 from emulator.ingress.responses import ResponseReader
@@ -51,6 +51,48 @@ class Question(NamedTuple):
     body: bytes | AsyncIterator[bytes] = b""
     chunked: bool = False
     minor: int = 1
+
+
+class BackendAnswer(Protocol):
+    """A backend's answer whose head has come. Closed by `release`, whatever became of it."""
+
+    head: ResponseHead
+
+    @property
+    def is_whole(self) -> bool:
+        """Nothing more of the body is to come than `ready` gives."""
+        ...
+
+    @property
+    def trailers(self) -> list[Header]:
+        """Known at the end of the body."""
+        ...
+
+    def ready(self) -> bytes:
+        """What has come of the body and was not read."""
+        ...
+
+    async def read(self) -> bytes:
+        """The next piece of the body, b"" behind its end. Raises BrokenOff, TimedOut."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Bytes of the other protocol, after 101. Raises TimedOut."""
+        ...
+
+    def release(self) -> None: ...
+
+
+class Asker(Protocol):
+    """Asks backends in one version of HTTP."""
+
+    async def ask(self, place: Place, question: Question, timeouts: Timeouts) -> BackendAnswer:
+        """The answer's head. Raises CannotConnect, BrokenOff, TimedOut, BadMessage, and what reading the body raises."""
+        ...
+
+    async def close(self) -> None:
+        """End every connection, whatever is under way on it."""
+        ...
 
 
 class BrokenOff(Exception):
@@ -245,7 +287,7 @@ class Connection(asyncio.Protocol):
 
 
 class Answered:
-    """A backend's answer whose head has come. Closed by `release`, whatever became of it."""
+    """An answer on a connection. See `BackendAnswer`."""
 
     __slots__ = ("_connection", "_release", "_seconds", "_sending", "head")
 
@@ -265,7 +307,6 @@ class Answered:
 
     @property
     def is_whole(self) -> bool:
-        """Nothing more of the body is to come than `ready` gives."""
         return self._connection.answer.ended
 
     @property
@@ -273,15 +314,12 @@ class Answered:
         return self._connection.answer.trailers
 
     def ready(self) -> bytes:
-        """What has come of the body and was not read."""
         return self._connection.take()
 
     async def read(self) -> bytes:
-        """The next piece of the body, b"" behind its end. Raises BrokenOff, TimedOut."""
         return await self._connection.read(self._seconds)
 
     async def write(self, data: bytes) -> None:
-        """Bytes of the other protocol, after 101. Raises TimedOut."""
         await self._connection.write(data, self._seconds)
 
     def release(self) -> None:
@@ -292,7 +330,7 @@ class Answered:
 
 
 class Upstreams:
-    """The connections to all backends."""
+    """The HTTP/1 connections to all backends. See `Asker`."""
 
     def __init__(self, dial: Dial) -> None:
         self._dial = dial
@@ -302,7 +340,6 @@ class Upstreams:
         self._sending = TaskOwner("request body")
 
     async def ask(self, place: Place, question: Question, timeouts: Timeouts) -> Answered:
-        """The answer's head. Raises CannotConnect, BrokenOff, TimedOut, BadMessage, and what reading the body raises."""
         kept = self._kept(place)
         if kept is not None:
             try:
@@ -356,24 +393,14 @@ class Upstreams:
 
     async def _connected(self, place: Place, seconds: float) -> Connection:
         """Raises CannotConnect."""
-        sock = await dialled(self._dial, place.host, place.port, seconds)
-        try:
-            async with asyncio.timeout(seconds):
-                _, connection = await asyncio.get_running_loop().create_connection(
-                    lambda: Connection(place, self._ended),
-                    sock=sock,
-                    ssl=unverified() if place.secure else None,
-                    server_hostname="" if place.secure else None,
-                )
-        except TimeoutError as error:
-            sock.close()
-            raise CannotConnect(f"{place}: no TLS within {seconds:g} s", timed_out=True) from error
-        except OSError as error:
-            sock.close()
-            raise CannotConnect(f"{place}: {error}") from error
-        except BaseException:
-            sock.close()
-            raise
+        connection = await connected(
+            self._dial,
+            place.host,
+            place.port,
+            seconds,
+            lambda: Connection(place, self._ended),
+            secure=place.secure,
+        )
         self._open.add(connection)
         return connection
 
@@ -395,9 +422,20 @@ class Upstreams:
                 del self._idle[connection.place]
 
     async def close(self) -> None:
-        """End every connection, whatever is under way on it."""
         await self._sending.close()
-        for connection in list(self._open):
-            connection.abort()
+        await ended(self._open, Connection.abort)
         self._idle.clear()
         self._idle_count = 0
+
+
+C = TypeVar("C")
+
+
+async def ended(connections: set[C], abort: Callable[[C], None]) -> None:
+    """Break connections off and wait until each has told that it is lost, which takes it out of the set."""
+    for connection in list(connections):
+        abort(connection)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            while connections:
+                await asyncio.sleep(0.001)
