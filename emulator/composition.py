@@ -18,6 +18,7 @@ from emulator.api.kinds import (
     CONFIG_MAP,
     ENDPOINTS,
     INGRESS_CLASS,
+    NAMESPACE,
     POD,
     SERVICE,
 )
@@ -44,6 +45,7 @@ from emulator.pki.authority import Credentials, make_credentials
 from emulator.proxy.io.proxy import ServiceProxy
 from emulator.registry.io.pipeline import Registry
 from emulator.routing.ingressclasses import built_in_classes
+from emulator.routing.ingressservice import ingress_endpoints, ingress_namespace, ingress_service
 from emulator.store.io.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -261,6 +263,16 @@ class Composition:
         for made in built_in_classes(with_default=self.config.load_balancer == "assign"):
             with suppress(AlreadyExists):
                 await self.client.create(INGRESS_CLASS, made)
+        if self.config.network != "loopback" and self.config.load_balancer == "assign":
+            await self._create_ingress_service()
+
+    async def _create_ingress_service(self) -> None:
+        """An address of its own for the ingress, whose controller listens on the first node."""
+        addresses = self.config.addresses
+        with suppress(AlreadyExists):
+            await self.client.create(NAMESPACE, ingress_namespace())
+            await self.client.create(SERVICE, ingress_service(str(addresses.load_balancer_last)))
+            await self.client.create(ENDPOINTS, ingress_endpoints(node_address(addresses, 1)))
 
     def names(self, namespace: str = "default") -> HostNames:
         """Cluster names as a pod of `namespace` finds them, for this process; safe to ask from any thread."""

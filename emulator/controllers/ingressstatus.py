@@ -1,6 +1,6 @@
 """The address of Ingresses: what status.loadBalancer says while our controller serves them.
 
-Source: ingress-nginx internal/ingress/status (statusSync with --publish-status-address).
+Source: ingress-nginx internal/ingress/status (statusSync: --publish-service before --publish-status-address).
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
 
-from emulator.api.kinds import INGRESS, INGRESS_CLASS
+from emulator.api.kinds import INGRESS, INGRESS_CLASS, SERVICE
 from emulator.api.meta import JsonObject, ObjectKey, is_terminating, key_of
 from emulator.client.index import Change
 from emulator.controllers.changes import NOTHING, Changes, Controller, View, Write, own_key
 from emulator.routing.ingressclasses import is_ours, our_classes
+from emulator.routing.ingressservice import INGRESS_SERVICE
 
 
 def plan_ingress_status(key: ObjectKey, view: View, at: datetime, *, address: str) -> Changes:
@@ -21,24 +22,34 @@ def plan_ingress_status(key: ObjectKey, view: View, at: datetime, *, address: st
     ingress = view.get(INGRESS, key.name, key.namespace)
     if ingress is None or is_terminating(ingress) or not is_ours(ingress, our_classes(view.all(INGRESS_CLASS))):
         return NOTHING
-    wanted = [{"ip": address}]
-    if _points(ingress) == wanted:
+    wanted = _published(view, address)
+    if not wanted or _points(ingress) == wanted:
         return NOTHING
     status = {**(ingress.get("status") or {}), "loadBalancer": {"ingress": wanted}}
     return Changes(updates=(Write(INGRESS, {**ingress, "status": status}, "status"),))
 
 
-def _points(ingress: JsonObject) -> list[JsonObject]:
-    points = ((ingress.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
+def _published(view: View, address: str) -> list[JsonObject]:
+    """What the controller's own Service has where there is one, else `address`."""
+    service = view.get(SERVICE, INGRESS_SERVICE.name, INGRESS_SERVICE.namespace)
+    if service is None:
+        return [{"ip": address}]
+    return [{"ip": point["ip"]} for point in _points(service) if point.get("ip")]
+
+
+def _points(balanced: JsonObject) -> list[JsonObject]:
+    points = ((balanced.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
     return [dict(point) for point in points]
 
 
-def _keys_of_class(change: Change, view: View) -> Iterable[ObjectKey]:
-    """Every Ingress: a class that comes or goes can make any of them ours."""
+def _every_key(change: Change, view: View) -> Iterable[ObjectKey]:
+    """Every Ingress: a class that comes or goes can make any of them ours, the Service gives all of them its address."""
+    if change.kind == SERVICE and change.key != INGRESS_SERVICE:
+        return []
     return [key_of(ingress) for ingress in view.all(INGRESS)]
 
 
 def controller(address: str) -> Controller:
     """address: an IP."""
-    watches = {INGRESS: own_key, INGRESS_CLASS: _keys_of_class}
+    watches = {INGRESS: own_key, INGRESS_CLASS: _every_key, SERVICE: _every_key}
     return Controller("ingressstatus", watches, partial(plan_ingress_status, address=address))

@@ -478,7 +478,7 @@ async def test_a_rolling_update_loses_no_request(cluster: Cluster) -> None:
 
 
 async def test_in_the_sandbox() -> None:
-    """On the nodes at port 80, where MicroK8s' add-on has it, and on the host at a port of its own."""
+    """At an address of its own, on the nodes at port 80, where MicroK8s' add-on has it, and on the host."""
     plan = address_plan("microk8s", "sandbox")
     config = ClusterConfig(
         network="sandbox", addresses=plan, name="ingress-test", dns_port=0, http_port=0, https_port=0
@@ -487,7 +487,13 @@ async def test_in_the_sandbox() -> None:
         await cluster.apply(backend("app", replicas=2), wait=True)
         await routed(cluster, ingress(rule("app")))
         assert (await curl(cluster, "http://app.test/hostname"))[2].startswith("app-")
-        for address in ("127.0.0.1", "10.0.0.1"):
+        [stored] = await cluster.list("ingresses")
+        own = stored["status"]["loadBalancer"]["ingress"][0]["ip"]
+        service = await cluster.get("service/ingress-nginx-controller", namespace="ingress-nginx")
+        assert service["spec"]["type"] == "LoadBalancer"
+        assert service["status"]["loadBalancer"]["ingress"][0]["ip"] == own == "10.64.140.254"
+        name = "ingress-nginx-controller.ingress-nginx"
+        for address in (own, name, "127.0.0.1", "10.0.0.1"):
             done = await cluster.run("curl", "-s", "-H", "Host: app.test", f"http://{address}/hostname")
             assert done.stdout.startswith(b"app-"), done
             done = await cluster.run("curl", "-sk", "-H", "Host: app.test", f"https://{address}/hostname")

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from emulator.api.kinds import INGRESS, INGRESS_CLASS
+from emulator.api.kinds import INGRESS, INGRESS_CLASS, SERVICE
 from emulator.api.meta import JsonObject, ObjectKey
 from emulator.client.index import Change
 from emulator.controllers import ingressstatus
 from emulator.controllers.changes import NOTHING, Changes
 from emulator.controllers.ingressstatus import plan_ingress_status
 from emulator.routing.ingressclasses import built_in_classes, ingress_class
+from emulator.routing.ingressservice import ingress_service
 from tests.unit.controllers.world import AT, NS, World, make, settle
 
 ADDRESS = "127.0.0.1"
@@ -67,3 +68,28 @@ def test_a_class_that_comes_later_makes_its_ingresses_ours() -> None:
     watched = ingressstatus.controller(ADDRESS).watches[INGRESS_CLASS]
     assert list(watched(Change("ADDED", INGRESS_CLASS, late, None), given)) == [KEY]
     assert settle(given, plan, KEY) == 1
+
+
+def balanced(*points: JsonObject) -> JsonObject:
+    service = {**ingress_service("192.0.2.254"), "status": {"loadBalancer": {"ingress": list(points)}}}
+    return service
+
+
+def test_the_controllers_own_service_comes_first() -> None:
+    made = ingress()
+    given = World(*built_in_classes(), made, balanced({"ip": "192.0.2.254", "ipMode": "VIP"}))
+    assert settle(given, plan, KEY) == 1
+    assert given.the(INGRESS, "web")["status"] == {"loadBalancer": {"ingress": [{"ip": "192.0.2.254"}]}}
+
+
+def test_a_service_that_waits_for_its_address_leaves_ingresses_without_one() -> None:
+    assert plan(KEY, World(*built_in_classes(), ingress(), balanced())) == NOTHING
+
+
+def test_every_ingress_is_looked_at_when_the_service_changes_but_no_other() -> None:
+    given = world(ingress())
+    watches = ingressstatus.controller(ADDRESS).watches
+    ours = Change("MODIFIED", SERVICE, balanced(), None)
+    other = Change("MODIFIED", SERVICE, make(SERVICE, "web"), None)
+    assert list(watches[SERVICE](ours, given)) == [KEY]
+    assert list(watches[SERVICE](other, given)) == []
