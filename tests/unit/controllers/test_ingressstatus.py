@@ -71,8 +71,7 @@ def test_a_class_that_comes_later_makes_its_ingresses_ours() -> None:
 
 
 def balanced(*points: JsonObject) -> JsonObject:
-    service = {**ingress_service("192.0.2.254"), "status": {"loadBalancer": {"ingress": list(points)}}}
-    return service
+    return {**ingress_service("192.0.2.254"), "status": {"loadBalancer": {"ingress": list(points)}}}
 
 
 def test_the_controllers_own_service_comes_first() -> None:
