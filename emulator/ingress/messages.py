@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 
 from emulator.ingress.model import Header
@@ -53,10 +54,7 @@ def head_end(data: bytes) -> int:
 def parse_response(head: bytes, method: str) -> ResponseHead:
     """The head of an answer to a request with this method, its empty line included. Raises BadMessage."""
     lines = head.decode("utf-8", "surrogateescape").rstrip("\r\n").split("\n")
-    line = _STATUS_LINE.fullmatch(lines[0].rstrip("\r"))
-    if line is None:
-        raise BadMessage("the backend does not speak HTTP/1")
-    status, minor = int(line[2]), int(line[1])
+    minor, status, reason = _status_line(lines[0].rstrip("\r"))
     headers, fields = parse_fields(lines, 1)
     coding, length = fields.get("transfer-encoding"), fields.get("content-length")
     if coding is not None and length is not None:
@@ -71,7 +69,16 @@ def parse_response(head: bytes, method: str) -> ResponseHead:
         size = UNTIL_CLOSE if length is None else _length(length)
     connection = fields.get("connection", "").lower()
     keeps = size != UNTIL_CLOSE and ("close" not in connection if minor else "keep-alive" in connection)
-    return ResponseHead(status, line[3] or "", headers, fields, size, keeps)
+    return ResponseHead(status, reason, headers, fields, size, keeps)
+
+
+@lru_cache(maxsize=1024)
+def _status_line(line: str) -> tuple[int, int, str]:
+    """The minor version, the status and the reason."""
+    found = _STATUS_LINE.fullmatch(line)
+    if found is None:
+        raise BadMessage("the backend does not speak HTTP/1")
+    return int(found[1]), int(found[2]), found[3] or ""
 
 
 def parse_fields(lines: list[str], start: int = 0) -> tuple[list[Header], dict[str, str]]:
@@ -79,14 +86,22 @@ def parse_fields(lines: list[str], start: int = 0) -> tuple[list[Header], dict[s
     headers: list[Header] = []
     fields: dict[str, str] = {}
     for line in lines[start:]:
-        name, colon, value = line.partition(":")
-        if not colon or not name or name != name.strip() or "\r" in name:
-            raise BadMessage(f"the backend sent the header line {line[:80]!r}")
-        value = value.strip()
-        headers.append((name, value))
-        lower = name.lower()
-        fields[lower] = f"{fields[lower]}, {value}" if lower in fields else value
+        header, lower = _known_field(line) if len(line) <= MAX_KNOWN_LINE else _field(line)
+        headers.append(header)
+        fields[lower] = f"{fields[lower]}, {header[1]}" if lower in fields else header[1]
     return headers, fields
+
+
+def _field(line: str) -> tuple[Header, str]:
+    """A field as it came, and its name in lower case."""
+    name, colon, value = line.partition(":")
+    if not colon or not name or name != name.strip() or "\r" in name:
+        raise BadMessage(f"the backend sent the header line {line[:80]!r}")
+    return (name, value.strip()), name.lower()
+
+
+MAX_KNOWN_LINE = 256
+_known_field = lru_cache(maxsize=4096)(_field)  # most lines of most answers are those of the answer before
 
 
 def _length(text: str) -> int:

@@ -74,12 +74,8 @@ class _Case:
     path: bytes
     server: Server
     route: Route
+    settings: Settings
     trace: _Trace
-    explains: bool
-
-    @property
-    def settings(self) -> Settings:
-        return self.route.settings
 
 
 class Router:
@@ -145,7 +141,7 @@ class Router:
             self._explain(server, path, found, trace)
         if found is None:  # only in regex mode, when even / does not match: never, as every path begins so
             return Respond(404, "no location has this path")
-        case = _Case(request, path, server, found.route, trace, explain)
+        case = _Case(request, path, server, found.route, found.route.settings, trace)
         return _too_large(case) or _with_slash(case, found) or _at_location(case, rng, now, limiter)
 
     def _explain(self, server: Server, path: bytes, found: Found | None, trace: _Trace) -> None:

@@ -46,6 +46,9 @@ class Relayed(web.StreamResponse):
         return None
 
 
+KEPT, CLOSED = Relayed(keep_alive=True), Relayed(keep_alive=False)
+
+
 class Http1Incoming:
     """A request that aiohttp has read. See `Incoming`."""
 
@@ -120,7 +123,7 @@ class Http1Incoming:
 
     def finished(self) -> web.StreamResponse:
         """For aiohttp, once the answer is written."""
-        return self._switched or Relayed(keep_alive=self._keep_alive)
+        return self._switched or (KEPT if self._keep_alive else CLOSED)
 
 
 @functools.lru_cache(maxsize=4)
