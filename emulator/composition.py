@@ -22,12 +22,12 @@ from emulator.api.kinds import (
     POD,
     SERVICE,
 )
-from emulator.api.meta import ObjectKey
 from emulator.apiserver.io.app import ApiServer
 from emulator.client.index import Change
 from emulator.client.io.informer import Informers
 from emulator.client.io.inprocess import InProcessClient
 from emulator.client.io.protocol import Client
+from emulator.config.addons import ADDONS, is_on
 from emulator.config.presets import node_address
 from emulator.config.settings import API_PORT_IN_CLUSTER, HTTP_PORT, HTTPS_PORT, ClusterConfig
 from emulator.controllers.io.runner import ControllerRunner
@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from emulator.node.io.processes import ProcessRuntime
 
 
-ADDONS = ObjectKey("kube-system", "kubemu-addons")
 DNS_POD_NUMBER = 2  # kube-dns' endpoint: the second pod address, which the node agent does not give away
 UNKNOWN_NAME = "Name or service not known"
 SERVED_BY_DNS = {"service.kubernetes.io/service-proxy-name": "kubemu-dns"}
@@ -138,9 +137,9 @@ class Composition:
     def _addons_told(self, change: Change) -> None:
         """`kubemu disable ingress` writes `ingress: "false"` into a ConfigMap; what it does not name is on."""
         if change.key == ADDONS:
-            wanted = (change.object.get("data") or {}) if change.type != "DELETED" else {}
+            wanted = change.object if change.type != "DELETED" else None
             for name, addon in self._addons.items():
-                addon.turn(on=wanted.get(name) != "false")
+                addon.turn(on=is_on(wanted, name))
 
     def _ingress(self) -> IngressController:
         """On the host at its own ports; where nodes have addresses of their own also there, at 80 and 443."""

@@ -15,15 +15,14 @@ from emulator.api.kinds import CONFIG_MAP
 from emulator.api.meta import JsonObject
 from emulator.cli.remote import call
 from emulator.client.io.http import HttpClient
+from emulator.config.addons import ADDON_NAMES, ADDONS
 
-ADDONS = ("dns", "ingress")
-NAME, NAMESPACE = "kubemu-addons", "kube-system"
 WAIT_SECONDS = 5.0
 POLL_SECONDS = 0.02
 
 
 @click.command("enable")
-@click.argument("addon", type=click.Choice(ADDONS))
+@click.argument("addon", type=click.Choice(ADDON_NAMES))
 @click.pass_obj
 def enable_command(obj: Any, addon: str) -> None:
     """Start an add-on again."""
@@ -31,7 +30,7 @@ def enable_command(obj: Any, addon: str) -> None:
 
 
 @click.command("disable")
-@click.argument("addon", type=click.Choice(ADDONS))
+@click.argument("addon", type=click.Choice(ADDON_NAMES))
 @click.pass_obj
 def disable_command(obj: Any, addon: str) -> None:
     """Stop an add-on; `enable` starts it again."""
@@ -45,9 +44,9 @@ def _turn(obj: Any, addon: str, *, on: bool) -> None:
     async def work(client: HttpClient) -> None:
         wanted: JsonObject = {"data": {addon: "true" if on else "false"}}
         try:
-            await client.patch(CONFIG_MAP, NAME, NAMESPACE, patch=wanted)
+            await client.patch(CONFIG_MAP, ADDONS.name, ADDONS.namespace, patch=wanted)
         except NotFound:
-            metadata = {"name": NAME, "namespace": NAMESPACE}
+            metadata = {"name": ADDONS.name, "namespace": ADDONS.namespace}
             await client.create(CONFIG_MAP, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, **wanted})
 
     call(obj.folder, work)

@@ -14,9 +14,11 @@ from typing import Any
 import click
 
 from emulator.api.errors import EmulatorError
-from emulator.api.kinds import INGRESS, NODE, POD, SERVICE
-from emulator.api.meta import JsonObject, condition_of
+from emulator.api.kinds import CONFIG_MAP, INGRESS, INGRESS_CLASS, NODE, POD, SERVICE
+from emulator.api.meta import JsonObject, condition_of, key_of
 from emulator.cli.state import ClusterFolder, NotRunning, all_folders
+from emulator.config.addons import ADDON_NAMES, ADDONS, is_on
+from emulator.routing.ingressclasses import is_ours, our_classes
 
 STOP_SECONDS = 10.0  # a cluster drains for at most half of it
 POLL_SECONDS = 0.02
@@ -99,19 +101,23 @@ def status_command(obj: Any) -> None:
     state = folder.state()
 
     async def look(client: HttpClient) -> list[list[JsonObject]]:
-        return [(await client.list(kind)).items for kind in (NODE, POD, SERVICE, INGRESS)]
+        return [(await client.list(kind)).items for kind in (NODE, POD, SERVICE, INGRESS, INGRESS_CLASS, CONFIG_MAP)]
 
-    nodes, pods, services, ingresses = call(folder, look)
+    nodes, pods, services, ingresses, classes, config_maps = call(folder, look)
+    switches = next((each for each in config_maps if key_of(each) == ADDONS), None)
+    off = [addon for addon in ADDON_NAMES if not is_on(switches, addon)]
+    served = [ingress for ingress in ingresses if is_ours(ingress, our_classes(classes))]
     ready = sum((condition_of(pod, "Ready") or {}).get("status") == "True" for pod in pods)
+    urls = ingress_urls(state, served) if "ingress" not in off else {}
     if obj.output == "json":
         public = public_part(state)
-        urls = ingress_urls(state, ingresses)
         counts = {
             "ingresses": urls,
             "nodes": len(nodes),
             "pods": len(pods),
             "podsReady": ready,
             "services": len(services),
+            "disabled": off,
         }
         click.echo(json.dumps({**public, **counts}))
         return
@@ -125,9 +131,21 @@ def status_command(obj: Any) -> None:
         for port in service["spec"].get("ports") or ():
             if port.get("nodePort"):
                 name = f"{service['metadata']['namespace']}/{service['metadata']['name']}"
-                click.echo(f"  NodePort  http://127.0.0.1:{port['nodePort']}  {name}:{port['port']}")
-    for url, owner in ingress_urls(state, ingresses).items():
+                click.echo(
+                    f"  NodePort  {node_port_scheme(port)}://127.0.0.1:{port['nodePort']}  {name}:{port['port']}"
+                )
+    for url, owner in urls.items():
         click.echo(f"  Ingress   {url}  {owner}")
+    for addon in off:
+        click.echo(f"  disabled  {addon}; `kubemu enable {addon}` starts it again")
+
+
+def node_port_scheme(port: Mapping[str, Any]) -> str:
+    """The scheme of a node port's URL as far as its Service tells: by application protocol, by name, by number."""
+    if port.get("protocol", "TCP") != "TCP":
+        return str(port["protocol"]).lower()
+    words = (port.get("appProtocol"), port.get("name"), str(port["port"]))
+    return "https" if "https" in words or "443" in words else "http"
 
 
 def ingress_urls(state: Mapping[str, Any], ingresses: Iterable[JsonObject]) -> dict[str, str]:

@@ -35,7 +35,11 @@ NDOTS = 5  # what the kubelet writes
 @click.option("--resolver", type=click.Choice(["glibc", "musl"]), default="glibc", help="Whose rules.")
 @click.pass_obj
 def resolve_command(obj: Any, name: str, type: str, namespace: str, explained: bool, resolver: Any) -> int:
-    """Resolve NAME as a pod of the namespace would."""
+    """Resolve NAME as a pod of the namespace would; for a URL say which Ingress rule takes it, as `route` does."""
+    if "://" in name:
+        from emulator.cli.route import explain_url
+
+        return explain_url(obj, name)
     state = obj.folder.state()
     number = type_number(type)
     pod = {"metadata": {"name": "kubemu", "namespace": namespace}, "spec": {}}

@@ -37,7 +37,15 @@ PORTS = {"http": 80, "https": 443}
 @click.pass_obj
 def route_command(obj: Any, url: str, method: str, headers: tuple[str, ...], client: str) -> int:
     """Say which Ingress rule URL would take and why the others lose; nothing is sent."""
+    return explain_url(obj, url, method, headers, client)
+
+
+def explain_url(
+    obj: Any, url: str, method: str = "GET", headers: tuple[str, ...] = (), client: str = "127.0.0.1"
+) -> int:
+    """Print what becomes of the request; 0 when a backend or a redirect answers it. Raises EmulatorError."""
     request = request_of(url, method, headers, client)
+    request.https_port = https_port_of(obj.folder.state(), request.port)
     rules = call(obj.folder, read_rules)
     router = rules.router
     decision = router.decide(request, rng=secrets.randbelow, explain=True)
@@ -82,6 +90,12 @@ def request_of(url: str, method: str, headers: tuple[str, ...], client: str) -> 
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() and ":" in host else host
     scheme: Any = parts.scheme
     return Request(method.upper(), scheme, name, port or PORTS[scheme], parts.path or "/", parts.query, found, client)
+
+
+def https_port_of(state: Mapping[str, Any], port: int) -> int:
+    """Where https is served to clients that came in at `port`: beside the host's own port for http, else at 443."""
+    http, https = (urlsplit(state.get(name) or "").port for name in ("http", "https"))
+    return https if https and port == http else PORTS["https"]
 
 
 @dataclass(frozen=True, slots=True)

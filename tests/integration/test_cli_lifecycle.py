@@ -61,12 +61,31 @@ def test_add_ons_are_turned_off_and_on(kubemu: Kubemu) -> None:
     assert subprocess.run(get, capture_output=True, text=True, check=True).stdout.startswith("webapp-")
     assert kubemu.ok("disable", "ingress") == "ingress is disabled\n"
     assert subprocess.run(get, capture_output=True, check=False).returncode == 7
+    status = kubemu.ok("status")
+    assert "disabled  ingress; `kubemu enable ingress` starts it again" in status
+    assert "Ingress   " not in status
+    assert addresses_become(kubemu, [None]), "nobody answers there any more"
     assert kubemu.ok("enable", "ingress") == "ingress is enabled\n"
     assert subprocess.run(get, capture_output=True, text=True, check=True).stdout.startswith("webapp-")
+    assert addresses_become(kubemu, ["10.64.140.254"])
     assert kubemu.ok("disable", "dns") == "dns is disabled\n"
     assert "does not answer" in kubemu("resolve", "webapp").stderr
     assert kubemu.ok("enable", "dns") == "dns is enabled\n"
     assert "10.152.183.44" in kubemu.ok("resolve", "webapp")
+
+
+def addresses_become(kubemu: Kubemu, wanted: list[str | None]) -> bool:
+    """Whether the addresses of all Ingresses, None for one without, are these within a moment."""
+    for _ in range(50):
+        items = json.loads(kubemu.ok("get", "ingress", "-o", "json"))["items"]
+        if [(item["status"]["loadBalancer"].get("ingress") or [{}])[0].get("ip") for item in items] == wanted:
+            return True
+    return False
+
+
+def test_node_ports_have_the_scheme_of_their_service(kubemu: Kubemu) -> None:
+    kubemu.up()
+    assert "NodePort  https://127.0.0.1:" in kubemu.ok("status"), "the ingress' own"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

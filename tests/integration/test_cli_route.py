@@ -55,6 +55,9 @@ def test_where_a_url_goes(kubemu: Kubemu) -> None:
         "! default/shop: annotation nginx.ingress.kubernetes.io/server-snippet is ignored: "
         "snippet annotations are disabled, as they are by default\n"
     )
+    assert kubemu("resolve", "http://shop.example.com/api/items?n=1").stdout == (
+        kubemu("route", "http://shop.example.com/api/items?n=1").stdout
+    )
     lost = kubemu("route", "http://shop.example.com/", "-o", "json")
     assert lost.status == 1, "its service does not exist"
     assert json.loads(lost.stdout)["missing"] == "service default/front does not exist"

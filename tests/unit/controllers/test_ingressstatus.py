@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from emulator.api.kinds import INGRESS, INGRESS_CLASS, SERVICE
+from emulator.api.kinds import CONFIG_MAP, INGRESS, INGRESS_CLASS, SERVICE
 from emulator.api.meta import JsonObject, ObjectKey
 from emulator.client.index import Change
+from emulator.config.addons import ADDONS
 from emulator.controllers import ingressstatus
 from emulator.controllers.changes import NOTHING, Changes
 from emulator.controllers.ingressstatus import plan_ingress_status
@@ -92,3 +93,26 @@ def test_every_ingress_is_looked_at_when_the_service_changes_but_no_other() -> N
     other = Change("MODIFIED", SERVICE, make(SERVICE, "web"), None)
     assert list(watches[SERVICE](ours, given)) == [KEY]
     assert list(watches[SERVICE](other, given)) == []
+
+
+def switch(value: str) -> JsonObject:
+    metadata = {"name": ADDONS.name, "namespace": ADDONS.namespace}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"ingress": value}}
+
+
+def test_switched_off_it_takes_its_address_back() -> None:
+    given = world(ingress("nginx", {"ip": ADDRESS}))
+    off = given.put(switch("false"))
+    watched = ingressstatus.controller(ADDRESS).watches[CONFIG_MAP]
+    assert list(watched(Change("ADDED", CONFIG_MAP, off, None), given)) == [KEY]
+    assert settle(given, plan, KEY) == 1
+    assert given.the(INGRESS, "web")["status"] == {"loadBalancer": {}}
+    given.put(switch("true"))
+    assert settle(given, plan, KEY) == 1
+    assert given.the(INGRESS, "web")["status"] == {"loadBalancer": {"ingress": [{"ip": ADDRESS}]}}
+
+
+def test_switched_off_it_leaves_what_others_published() -> None:
+    given = world(ingress("nginx", {"ip": "192.0.2.1"}))
+    given.put(switch("false"))
+    assert plan(KEY, given) == NOTHING
