@@ -64,7 +64,7 @@ HONOURED: Mapping[str, values.Reader] = {
     "limit-rpm": values.number(),
     "limit-rps": values.number(),
     "limit-whitelist": values.networks,
-    "permanent-redirect": values.url,
+    "permanent-redirect": values.url_or_path,
     "permanent-redirect-code": values.number(300, 308),
     "preserve-trailing-slash": values.boolean,
     "proxy-body-size": values.size,

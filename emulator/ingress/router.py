@@ -194,9 +194,16 @@ def _with_slash(case: _Case, found: Found) -> Decision | None:
     request = case.request
     case.trace.applied(case.route.title, "only the path with a slash belongs to it: 301")
     path = escaped_path(case.path) + "/" + (f"?{request.query}" if request.query else "")
-    port = f":{request.port}" if case.settings.use_port_in_redirects else _port_suffix(request)
-    base = "" if case.settings.relative_redirects else f"{request.scheme}://{request.host}{port}"
-    return Redirect(301, base + path, case.route)
+    return Redirect(301, _absolute(case, path), case.route)
+
+
+def _absolute(case: _Case, location: str) -> str:
+    """A path as nginx' absolute_redirect makes a URL of it; relative-redirects leaves it as it is."""
+    settings, request = case.settings, case.request
+    if settings.relative_redirects or not location.startswith("/"):
+        return location
+    port = f":{request.port}" if settings.use_port_in_redirects else _port_suffix(request)
+    return f"{request.scheme}://{request.host}{port}{location}"
 
 
 def _at_location(case: _Case, rng: Rng, now: float, limiter: RateLimiter | None) -> Decision:
@@ -233,7 +240,7 @@ def _redirect(case: _Case, headers: tuple[Header, ...]) -> Decision | None:
         url = settings.temporal_redirect or settings.permanent_redirect
         code = settings.temporal_redirect_code if temporal else settings.permanent_redirect_code
         case.trace.applied("temporal-redirect" if temporal else "permanent-redirect", f"{code} to {url}")
-        return Redirect(code, expand(url, request), case.route, headers)
+        return Redirect(code, _absolute(case, expand(url, request)), case.route, headers)
     if request.scheme != "http":
         return None
     if settings.force_ssl_redirect or (settings.ssl_redirect and case.server.certificate is not None):

@@ -116,6 +116,11 @@ def url(text: str) -> str:
     return text
 
 
+def url_or_path(text: str) -> str:
+    """A path is one of the host that was asked."""
+    return path(text) if text.startswith("/") else url(text)
+
+
 def path(text: str) -> str:
     if not text.startswith("/") or re.search(r"\s", text):
         raise ValueError('must be a path such as "/app"')

@@ -63,6 +63,8 @@ REDIRECTS: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], str, int, 
     ({"use_port_in_redirects": "true"}, tls(), {}, "/x", 308, "https://web.example.com:443/x"),
     ({"force_ssl_redirect": "true"}, {}, {}, "/x", 308, "https://web.example.com/x"),
     ({"permanent_redirect": "https://new.example.com"}, {}, {}, "/x", 301, "https://new.example.com"),
+    ({"permanent_redirect": "/new"}, {}, {}, "/x", 301, f"http://{HOST}/new"),
+    ({"permanent_redirect": "/new", "relative_redirects": "true"}, {}, {}, "/x", 301, "/new"),
     (
         {"permanent_redirect": "https://new.example.com$request_uri", "permanent_redirect_code": "308"},
         tls(), {}, "/x?a", 308, "https://new.example.com/x?a",
