@@ -2,17 +2,20 @@
 
     python -m tests.conformance.ingress_runner FILE
 
-The rules become Ingresses, which the rules of emulator.ingress read; nothing listens. Where a Prefix rule's path ends in
-a slash the controller answers a request without it with a redirect, which is followed, as a client would.
-Prints equal/total; exit status 1 if a case differs.
+Every case is run twice: through the rules of emulator.ingress, for which nothing listens, and through a cluster that curl
+asks (ingress_live). Where a Prefix rule's path ends in a slash the controller answers a request without it with a redirect,
+which is followed, as a client would, unless the case is about that redirect.
+Prints equal/total of both; exit status 1 if a case differs in either, 2 without curl.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +25,11 @@ from emulator.api.meta import JsonObject
 from emulator.ingress.model import Decision, Proxy, Redirect, Request, Respond
 from emulator.ingress.paths import split_query
 from emulator.ingress.router import Router, build
-from emulator.routing.ingressclasses import DEFAULT_CLASS, built_in_classes
+from emulator.routing.ingressclasses import CLASS_ANNOTATION, DEFAULT_CLASS, built_in_classes
 
 PORT = 80
+LAST_NUMBER = 999  # three digits, so that names of a case sort as numbers
+SLASH_STATUS = 301  # nginx' answer to a path that only lacks a location's slash
 
 
 @dataclass
@@ -41,55 +46,85 @@ def run_document(document: Mapping[str, Any]) -> list[Result]:
 
 def differences(case: Mapping[str, Any]) -> list[str]:
     router = build(ingresses_of(case), built_in_classes(), secret=lambda key: None)
-    decision = decide(router, request_of(case["request"]))
-    found = outcome(decision)
-    expected = case["expect"]
+    decision = decide(router, case)
+    return compared(case["expect"], outcome(decision), decision_text(decision))
+
+
+def compared(expected: Mapping[str, Any], found: Mapping[str, Any], why: str) -> list[str]:
+    """What is found otherwise than expected. A request that no rule takes has no service, or a default backend's."""
     return [
-        f"{name}: expected {value!r}, got {found.get(name)!r} ({decision_text(decision)})"
+        f"{name}: expected {value!r}, got {found.get(name)!r} ({why})"
         for name, value in expected.items()
-        if found.get(name) != value and not (name == "service" and value is None and not found["match"])
+        if found.get(name) != value and not (name == "service" and value is None and not found.get("match"))
     ]
+
+
+def entries_of(case: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What a case says of each of its Ingresses; a case with one Ingress says it itself."""
+    return case.get("ingresses") or [case]
 
 
 def ingresses_of(case: Mapping[str, Any]) -> list[JsonObject]:
     """The Ingresses of a case, the first one the oldest."""
-    entries = case.get("ingresses") or [case]
-    return [ingress(entry, number) for number, entry in enumerate(entries)]
+    return [ingress(entry, number) for number, entry in enumerate(entries_of(case))]
 
 
 def ingress(entry: Mapping[str, Any], number: int) -> JsonObject:
-    """One Ingress as the API stores it."""
-    spec: JsonObject = {"ingressClassName": DEFAULT_CLASS}
-    rules = [{"host": rule.get("host"), "http": {"paths": [path_of(rule)]}} for rule in entry.get("rules") or ()]
+    """One Ingress as the API stores it.
+
+    The names are ours and fall: of those that an API makes in the same second the greater name counts as the older one.
+    """
+    annotations = {name: str(value) for name, value in (entry.get("annotations") or {}).items()}
+    spec: JsonObject = {} if CLASS_ANNOTATION in annotations else {"ingressClassName": DEFAULT_CLASS}
+    rules = [rule_of(rule) for rule in entry.get("rules") or ()]
     if rules:
         spec["rules"] = rules
-    default = entry.get("defaultBackend") or entry.get("default_backend")
+    default = default_of(entry)
     if default:
-        spec["defaultBackend"] = default if isinstance(default, dict) else backend_of(default)
+        spec["defaultBackend"] = default
     if entry.get("tls"):
         spec["tls"] = entry["tls"]
     metadata = {
-        "name": entry.get("name") or f"case-{number}",
+        "name": f"case-{LAST_NUMBER - number}",
         "namespace": entry.get("namespace") or "default",
         "creationTimestamp": f"2026-01-01T00:{number // 60:02}:{number % 60:02}Z",
-        "annotations": {name: str(value) for name, value in (entry.get("annotations") or {}).items()},
+        "annotations": annotations,
     }
     return {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": metadata, "spec": spec}
 
 
-def path_of(rule: Mapping[str, Any]) -> JsonObject:
+def rule_of(rule: Mapping[str, Any]) -> JsonObject:
+    """A host with one path; with none when the rule names no Service."""
+    host = {"host": rule["host"]} if rule.get("host") else {}
+    if "service" not in rule:
+        return host
     kind = rule.get("pathType") or "ImplementationSpecific"
-    return {"path": rule.get("path") or "", "pathType": kind, "backend": backend_of(rule["service"])}
+    path = {"path": rule.get("path") or "", "pathType": kind, "backend": backend_of(rule["service"], rule.get("port"))}
+    return {**host, "http": {"paths": [path]}}
 
 
-def backend_of(service: str) -> JsonObject:
-    return {"service": {"name": service, "port": {"number": 80}}}
+def default_of(entry: Mapping[str, Any]) -> JsonObject | None:
+    """The backend beside the rules: the name of a Service, a name and a port, or as the API has it."""
+    default = entry.get("defaultBackend") or entry.get("default_backend")
+    if isinstance(default, str):
+        return backend_of(default)
+    if default and isinstance(default.get("service"), str):
+        return backend_of(default["service"], default.get("port"))
+    return default
+
+
+def backend_of(service: str, port: int | str | None = None) -> JsonObject:
+    return {"service": {"name": service, "port": {"name": port} if isinstance(port, str) else {"number": port or PORT}}}
+
+
+def headers_of(entry: Mapping[str, Any]) -> dict[str, str]:
+    return {name.lower(): str(value) for name, value in (entry.get("headers") or {}).items()}
 
 
 def request_of(entry: Mapping[str, Any]) -> Request:
     path, query = split_query(str(entry["path"]))
     host = str(entry.get("host") or "localhost")
-    headers = {name.lower(): str(value) for name, value in (entry.get("headers") or {}).items()}
+    headers = headers_of(entry)
     return Request(
         method=entry.get("method") or "GET",
         scheme=entry.get("scheme") or "http",
@@ -101,17 +136,22 @@ def request_of(entry: Mapping[str, Any]) -> Request:
     )
 
 
-def decide(router: Router, request: Request) -> Decision:
+def decide(router: Router, case: Mapping[str, Any]) -> Decision:
     """What becomes of the request, after the one redirect to the path with a slash."""
+    request = request_of(case["request"])
     decision = router.decide(request, rng=lambda limit: limit - 1)
-    if isinstance(decision, Redirect) and decision.status == 301 and decision.route is not None:
-        to = decision.location.partition("://")[2].partition("/")[2]
-        if f"/{to}".partition("?")[0] == request.path + "/" and decision.route.path_type == "Prefix":
-            return router.decide(
-                Request(request.method, request.scheme, request.host, PORT, request.path + "/", request.query),
-                rng=lambda limit: limit - 1,
-            )
+    if isinstance(decision, Redirect) and adds_slash(case, decision.status, decision.location):
+        return router.decide(replace(request, path=request.path + "/"), rng=lambda limit: limit - 1)
     return decision
+
+
+def adds_slash(case: Mapping[str, Any], status: int, location: str) -> bool:
+    """Whether an answer is nginx' redirect to the path with a slash, and the case says nothing of it."""
+    asked, expected = str(case["request"]["path"]).partition("?")[0], case["expect"]
+    if status != SLASH_STATUS or expected.get("status") == SLASH_STATUS or "location" in expected:
+        return False
+    to = location.partition("://")[2].partition("/")[2] if "://" in location else location.removeprefix("/")
+    return f"/{to}".partition("?")[0] == asked + "/"
 
 
 def outcome(decision: Decision) -> dict[str, Any]:
@@ -120,22 +160,23 @@ def outcome(decision: Decision) -> dict[str, Any]:
         case Proxy(backend=backend, path=path, route=route):
             is_match = bool(route.path_type)  # a default backend's location has none
             return {"match": is_match, "service": backend.service, "upstream_path": path, "status": 200}
-        case Redirect(status=status, location=location):
-            return {"match": decision.route is not None, "service": None, "status": status, "location": location}
-        case Respond(status=status):
-            return {"match": False, "service": None, "status": status}
+        case Redirect(status=status, location=location, route=route):
+            return {"match": route is not None, "service": None, "status": status, "location": location}
+        case Respond(status=status, route=route):
+            return {"match": route is not None and bool(route.path_type), "service": None, "status": status}
 
 
 def decision_text(decision: Decision) -> str:
     return "; ".join(f"{step.subject}: {step.reason}" for step in decision.trace) or type(decision).__name__
 
 
-def report(results: list[Result]) -> int:
+def report(results: list[Result], how: str) -> int:
+    """The exit status. how: what was asked, for the line with the totals."""
     equal = sum(not result.differences for result in results)
     for result in results:
         if result.differences:
-            print(f"{result.id}: " + "; ".join(result.differences))
-    print(f"ingress paths {equal:4}/{len(results)}")
+            print(f"{result.id}, {how}: " + "; ".join(result.differences))
+    print(f"ingress paths {equal:4}/{len(results)} {how}")
     return 0 if equal == len(results) else 1
 
 
@@ -143,7 +184,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Run recorded Ingress routing cases.")
     parser.add_argument("file", type=Path)
     options = parser.parse_args(arguments)
-    return report(run_document(yaml.safe_load(options.file.read_text(encoding="utf-8"))))
+    document = yaml.safe_load(options.file.read_text(encoding="utf-8"))
+    status = report(run_document(document), "by the rules")
+    if shutil.which("curl") is None:
+        print("curl is absent: no cluster was asked; `make programs` installs it")
+        return 2
+    from tests.conformance.ingress_live import run_live  # which reads cases as this module does
+
+    return max(status, report(asyncio.run(run_live(document)), "by curl"))
 
 
 if __name__ == "__main__":

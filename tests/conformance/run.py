@@ -1,7 +1,8 @@
 """Run any file of recorded cases: `python -m tests.conformance.run FILE...`, which `make conformance` calls.
 
 What a file holds says which runner takes it: `scenarios` are API scenarios, `fixture` or `server` DNS cases,
-`cases` with `expect_exact` or `expect_contains` variables, with `rules` or `ingresses` Ingress routing.
+`cases` with `expect_exact` or `expect_contains` variables, with `rules` or `ingresses` Ingress routing, which is asked of the
+rules and, with curl, of a cluster.
 """
 
 from __future__ import annotations
