@@ -77,7 +77,8 @@ def outcome(answer: Answer, defaults: frozenset[str]) -> dict[str, Any]:
     service = answer.headers.get(SERVED_BY)
     found: dict[str, Any] = {"service": service, "status": answer.status}
     if service is not None:
-        found |= {"match": service not in defaults, "upstream_path": answer.headers[ASKED_FOR].partition("?")[0]}
+        path, _, query = answer.headers[ASKED_FOR].partition("?")
+        found |= {"match": service not in defaults, "upstream_path": path, "upstream_query": query}
     elif answer.status == 404:
         found["match"] = False
     if "location" in answer.headers:

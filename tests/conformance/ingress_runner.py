@@ -51,7 +51,12 @@ def differences(case: Mapping[str, Any]) -> list[str]:
 
 
 def compared(expected: Mapping[str, Any], found: Mapping[str, Any], why: str) -> list[str]:
-    """What is found otherwise than expected. A request that no rule takes has no service, or a default backend's."""
+    """What is found otherwise than expected. A request that no rule takes has no service, or a default backend's.
+
+    An upstream_path with a query is compared with path and query, another with the path alone.
+    """
+    if "?" in str(expected.get("upstream_path")):
+        found = {**found, "upstream_path": f"{found.get('upstream_path')}?{found.get('upstream_query')}"}
     return [
         f"{name}: expected {value!r}, got {found.get(name)!r} ({why})"
         for name, value in expected.items()
@@ -157,9 +162,10 @@ def adds_slash(case: Mapping[str, Any], status: int, location: str) -> bool:
 def outcome(decision: Decision) -> dict[str, Any]:
     """What a case may say about a decision; a request that nothing takes has no service."""
     match decision:
-        case Proxy(backend=backend, path=path, route=route):
+        case Proxy(backend=backend, path=path, query=query, route=route):
             is_match = bool(route.path_type)  # a default backend's location has none
-            return {"match": is_match, "service": backend.service, "upstream_path": path, "status": 200}
+            asked = {"upstream_path": path, "upstream_query": query}
+            return {"match": is_match, "service": backend.service, "status": 200, **asked}
         case Redirect(status=status, location=location, route=route):
             return {"match": route is not None, "service": None, "status": status, "location": location}
         case Respond(status=status, route=route):

@@ -22,6 +22,7 @@ cases:
 - {id: no-match, rules: *a, request: {path: /b}, expect: {match: true}}
 - {id: status, rules: *a, request: {path: /b}, expect: {status: 200}}
 - {id: upstream-path, rules: *a, request: {path: /a/b}, expect: {upstream_path: /b}}
+- {id: upstream-query, rules: *a, request: {path: /a/b, query: c=d}, expect: {upstream_path: '/a/b?c=e'}}
 - {id: default, default_backend: d, rules: *a, request: {path: /b}, expect: {match: true, service: d}}
 - id: location
   annotations: {nginx.ingress.kubernetes.io/permanent-redirect: 'https://there/x'}
