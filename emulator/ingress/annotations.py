@@ -134,6 +134,7 @@ class _Reading:
 
     ingress: JsonObject
     found: dict[str, Any] = field(default_factory=dict)
+    unread: set[str] = field(default_factory=set)  # given, but not as they should be
     problems: list[Problem] = field(default_factory=list)
 
     def tell(self, reason: str, message: str) -> None:
@@ -198,6 +199,7 @@ def _read(reading: _Reading, name: str, text: str) -> None:
     try:
         reading.found.setdefault(ALIASES.get(name, name), reader(text))
     except ValueError as error:
+        reading.unread.add(name)
         reading.tell("InvalidAnnotation", f'annotation {PREFIX}{name}: "{text}" {error}; it is ignored')
 
 
@@ -249,7 +251,6 @@ def _affinity(reading: _Reading) -> CookieAffinity | None:
             secure="session-cookie-secure",
             change_on_failure="session-cookie-change-on-failure",
             mode="affinity-mode",
-            canary_behavior="affinity-canary-behavior",
         )
     )
 
@@ -269,9 +270,11 @@ def _canary(reading: _Reading) -> Canary | None:
         header=found.get("canary-by-header", ""),
         header_value=found.get("canary-by-header-value", ""),
         header_pattern=found.get("canary-by-header-pattern"),
+        is_pattern_broken="canary-by-header-pattern" in reading.unread,
         cookie=found.get("canary-by-cookie", ""),
         weight=found.get("canary-weight", 0),
         weight_total=max(found.get("canary-weight-total", 100), 100),
+        affinity_behavior=found.get("affinity-canary-behavior", "sticky"),
     )
 
 

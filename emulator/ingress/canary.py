@@ -30,6 +30,8 @@ def _by_header(rule: Canary, value: str) -> bool | None:
     """None: the header does not decide."""
     if rule.header_value:
         return True if value == rule.header_value else None
+    if rule.is_pattern_broken:
+        return False
     if rule.header_pattern is not None:
         return True if rule.header_pattern.search(value) else None
     return {"always": True, "never": False}.get(value)

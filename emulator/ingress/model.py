@@ -121,19 +121,24 @@ class CookieAffinity:
     secure: bool | None = None
     change_on_failure: bool = False
     mode: Literal["balanced", "persistent"] = "balanced"
-    canary_behavior: Literal["sticky", "legacy"] = "sticky"
 
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """Who goes to a canary: by header, then by cookie, then by weight."""
+    """Who goes to a canary: by header, then by cookie, then by weight.
+
+    is_pattern_broken: the header's pattern cannot be read, and who sends the header stays at the main backend.
+    affinity_behavior: sticky takes over the main Ingress' affinity, so that its cookie keeps clients at the canary too.
+    """
 
     header: str = ""
     header_value: str = ""
     header_pattern: re.Pattern[str] | None = None
+    is_pattern_broken: bool = False
     cookie: str = ""
     weight: int = 0
     weight_total: int = 100
+    affinity_behavior: Literal["sticky", "legacy"] = "sticky"
 
 
 @dataclass(frozen=True, slots=True)

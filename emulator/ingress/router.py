@@ -20,6 +20,7 @@ from emulator.ingress.matching import Found, Hosts, Locations
 from emulator.ingress.model import (
     DEFAULT_SERVER,
     BackendRef,
+    CanaryRoute,
     Certificate,
     Decision,
     Header,
@@ -320,10 +321,12 @@ def _proxy(case: _Case, rng: Rng, headers: tuple[Header, ...]) -> Decision:
                 return Redirect(302, target, route, headers)
             path, query = _rewritten(target, query)
             case.trace.applied("rewrite-target", f"{request.path} becomes {path}")
-    backend, is_canary = _backend(case, route.backend, rng)
+    backend, taker = _backend(case, route.backend, rng)
+    if taker is not None and taker.rule.affinity_behavior == "legacy":
+        settings = replace(settings, affinity=None)
     vhost = expand(settings.upstream_vhost, request, groups) or http_host(request)
     changes = forwarded_headers(request, settings, rng, groups)
-    return Proxy(route, backend, path, query, vhost, changes, headers, settings, is_canary)
+    return Proxy(route, backend, path, query, vhost, changes, headers, settings, taker is not None)
 
 
 def _groups_of(match: Any) -> Groups:
@@ -347,11 +350,11 @@ def _rewritten(target: str, query: str) -> tuple[str, str]:
     return escaped_path(path.encode("utf-8", "surrogateescape")), query
 
 
-def _backend(case: _Case, main: BackendRef, rng: Rng) -> tuple[BackendRef, bool]:
-    """The main backend or its canary's; a cookie that was given for one of them keeps its client there."""
+def _backend(case: _Case, main: BackendRef, rng: Rng) -> tuple[BackendRef, CanaryRoute | None]:
+    """The main backend, or a canary's and the canary; a cookie that was given for one of them keeps its client there."""
     affinity = case.settings.affinity
     for other in case.route.canaries:
-        sticky = affinity is not None and affinity.canary_behavior == "sticky"
+        sticky = other.rule.affinity_behavior == "sticky"
         if affinity is not None and is_bound(affinity, main, case.request):
             took, why = False, "the affinity cookie is of the main backend"
         elif affinity is not None and sticky and is_bound(affinity, other.backend, case.request):
@@ -360,8 +363,8 @@ def _backend(case: _Case, main: BackendRef, rng: Rng) -> tuple[BackendRef, bool]
             took, why = canary.takes(other.rule, case.request, rng)
         case.trace.steps.append(Step(f"canary {other.ingress} -> {other.backend}", "won" if took else "lost", why))
         if took:
-            return other.backend, True
-    return main, False
+            return other.backend, other
+    return main, None
 
 
 # -- words for explanations ------------------------------------------------------------------------------------

@@ -72,6 +72,8 @@ CANARIES: list[tuple[dict[str, Any], dict[str, str], int, bool]] = [
     ({"header": "X-C", "header_value": "blue"}, {"x_c": "always"}, 99, False),
     ({"header": "X-C", "header_pattern": re.compile("^b")}, {"x_c": "blue"}, 99, True),
     ({"header": "X-C", "header_pattern": re.compile("^b")}, {"x_c": "red"}, 99, False),
+    ({"header": "X-C", "is_pattern_broken": True, "cookie": "c"}, {"x_c": "blue", "cookie": "c=always"}, 0, False),
+    ({"header": "X-C", "is_pattern_broken": True, "cookie": "c"}, {"cookie": "c=always"}, 0, True),
     ({"cookie": "c"}, {"cookie": "c=always"}, 99, True),
     ({"cookie": "c", "weight": 100}, {"cookie": "c=never"}, 0, False),
     ({"cookie": "c", "weight": 100}, {"cookie": "c=other"}, 0, True),

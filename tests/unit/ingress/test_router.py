@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from emulator.ingress.balance import backend_mark
 from emulator.ingress.model import Proxy, Redirect, Respond
 from emulator.ingress.ratelimit import RateLimiter
 from tests.unit.ingress.world import backend, decide, ingress, last, messages, request, router, rule, secret, service_of
@@ -270,6 +271,18 @@ def test_a_canary_needs_a_main_ingress_with_the_same_rule() -> None:
     third = ingress(rule("/a", "third", HOST), name="third", age=2, canary="true", canary_weight="100")
     text = "ingress shop/other is the canary of this rule already; only one is used"
     assert messages(router(main, other, third)) == [("ConflictingRule", text)]
+
+
+@pytest.mark.parametrize("behavior", ["sticky", "legacy"])
+def test_the_canary_says_whether_the_affinity_of_its_main_ingress_holds_there(behavior: str) -> None:
+    main = ingress(rule("/", "main", HOST), name="main", affinity="cookie", session_cookie_name="aff")
+    notes: dict[str, Any] = {"canary": "true", "canary_by_header": "X-Canary", "affinity_canary_behavior": behavior}
+    made = router(main, ingress(rule("/", "new", HOST), name="new", age=1, **notes))
+    forced = decide(made, "/", x_canary="always")
+    assert isinstance(forced, Proxy)
+    assert (forced.backend.service, forced.settings.affinity is not None) == ("new", behavior == "sticky")
+    bound = f"aff=x|{backend_mark(forced.backend)}"
+    assert service_of(decide(made, "/", cookie=bound)) == {"sticky": "new", "legacy": "main"}[behavior]
 
 
 def test_a_canary_of_the_catch_all() -> None:
