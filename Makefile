@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 RUN_STAMP := $(VENV)/.installed
-PROGRAMS := dig nslookup busybox nft curl kubectl
+PROGRAMS := dig nslookup busybox nft curl kubectl chromium
 
 .PHONY: setup run stop test check bench conformance docs programs clean
 

@@ -29,7 +29,7 @@ from emulator.client.io.inprocess import InProcessClient
 from emulator.client.io.protocol import Client
 from emulator.config.addons import ADDONS, is_on
 from emulator.config.presets import node_address
-from emulator.config.settings import API_PORT_IN_CLUSTER, HTTP_PORT, HTTPS_PORT, ClusterConfig
+from emulator.config.settings import API_PORT_IN_CLUSTER, BROWSER_PORT, HTTP_PORT, HTTPS_PORT, ClusterConfig
 from emulator.controllers.io.runner import ControllerRunner
 from emulator.dns.io.server import DnsServer, Listen
 from emulator.dns.lookup import Absent, Elsewhere, lookup
@@ -151,6 +151,8 @@ class Composition:
             Door(self.host, "127.0.0.1", config.http_port, "http", may_move=config.http_port == HTTP_PORT),
             Door(self.host, "127.0.0.1", config.https_port, "https", may_move=config.https_port == HTTPS_PORT),
         ]
+        if config.http_port == HTTP_PORT:
+            doors.append(Door(self.host, "127.0.0.1", BROWSER_PORT, "http", optional=True, name="browser"))
         if config.network != "loopback":
             for address in dict.fromkeys((node_address(config.addresses, 1), "127.0.0.1")):
                 doors.append(Door(self.network, address, 80, "http", optional=True))

@@ -83,7 +83,7 @@ def list_command(obj: Any) -> None:
 
 def public_part(state: dict[str, Any]) -> dict[str, Any]:
     """What scripts may rely on, without what only the other verbs need."""
-    return {key: value for key, value in state.items() if key not in ("sandbox", "preset")}
+    return {key: value for key, value in state.items() if key not in ("sandbox", "preset", "httpInBrowsers")}
 
 
 def _port(state: dict[str, Any]) -> str:
@@ -158,7 +158,7 @@ def ingress_urls(state: Mapping[str, Any], ingresses: Iterable[JsonObject]) -> d
         secure = {host for entry in ingress["spec"].get("tls") or () for host in entry.get("hosts") or ()}
         for rule in ingress["spec"].get("rules") or [{}]:
             host = rule.get("host") or "localhost"
-            base = state.get("https" if host in secure else "http")
+            base = state["https"] if host in secure else state.get("httpInBrowsers") or state["http"]
             if not base:
                 continue
             at = f"{base.partition('://')[0]}://{host.replace('*', 'any')}:{base.rpartition(':')[2]}"

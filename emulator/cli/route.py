@@ -94,8 +94,8 @@ def request_of(url: str, method: str, headers: tuple[str, ...], client: str) -> 
 
 def https_port_of(state: Mapping[str, Any], port: int) -> int:
     """Where https is served to clients that came in at `port`: beside the host's own port for http, else at 443."""
-    http, https = (urlsplit(state.get(name) or "").port for name in ("http", "https"))
-    return https if https and port == http else PORTS["https"]
+    http, browsers, https = (urlsplit(state.get(name) or "").port for name in ("http", "httpInBrowsers", "https"))
+    return https if https and port in (http, browsers) else PORTS["https"]
 
 
 @dataclass(frozen=True, slots=True)

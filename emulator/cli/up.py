@@ -20,7 +20,7 @@ from emulator.api.errors import ConfigError, EmulatorError, StartError
 from emulator.cli.logs import set_up_logging
 from emulator.cli.settings import decide_network, read_config_file
 from emulator.cli.state import ClusterFolder
-from emulator.config.settings import ClusterConfig
+from emulator.config.settings import HTTP_PORT, ClusterConfig
 from emulator.config.sources import build_config, expand_services, merged
 
 START_TIMEOUT_SECONDS = 60.0  # how long `up -d` waits for the child on top of --wait
@@ -298,10 +298,17 @@ def _url(cluster: Any, scheme: str) -> str | None:
     return f"{scheme}://127.0.0.1:{port}" if port else None
 
 
+def _browser_url(cluster: Any) -> str | None:
+    """Where the ingress is for browsers, if they refuse the port it has."""
+    ports = cluster.ingress.bound if cluster.ingress is not None else {}
+    return f"http://127.0.0.1:{ports['browser']}" if ports.get("http") == HTTP_PORT and "browser" in ports else None
+
+
 def _private(cluster: Any) -> dict[str, Any]:
     """What only the other verbs need."""
     config: ClusterConfig = cluster.config
     return {
+        "httpInBrowsers": _browser_url(cluster),
         "sandbox": cluster.sandbox.reference() if cluster.sandbox else None,
         "clusterDNS": config.addresses.dns,
         "clusterDomain": config.cluster_domain,
@@ -317,13 +324,14 @@ def _announce(cluster: Any, plan: Plan, folder: ClusterFolder, teller: Teller, s
     if plan.json_output:
         teller.say(json.dumps(state))
         return
-    option = folder.option
+    option, browser = folder.option, _browser_url(cluster)
     teller.say(
         f"cluster {state['name']} is up after {seconds:.2f} s (network {state['network']}: {plan.why_network})\n"
         f"  API          {state['apiServer']}\n"
         f"  DNS          {state['dns']['host']}:{state['dns']['port']}   "
         f"dig @{state['dns']['host']} -p {state['dns']['port']} kubernetes.default.svc.cluster.local\n"
         + (f"  ingress      {state['http']}, {state['https']}\n" if state["http"] else "")
+        + (f"  in browsers  {browser} (they refuse port {HTTP_PORT})\n" if browser else "")
         + f"  Services     {state['serviceCIDR']}, pods {state['podCIDR']}\n"
         f"  kubectl      export KUBECONFIG=$(kubemu{option} kubeconfig)\n"
         f"  inside       kubemu{option} run -- COMMAND\n"

@@ -12,6 +12,7 @@ NetworkMode = Literal["sandbox", "loopback", "host"]
 
 API_PORT_IN_CLUSTER = 16443  # where MicroK8s' API server listens on each node; `kubernetes` points there
 HTTP_PORT, HTTPS_PORT = 10080, 10443  # of the ingress on the host; another program there moves it to a free port
+BROWSER_PORT = 10081  # beside HTTP_PORT, which browsers refuse: https://fetch.spec.whatwg.org/#port-blocking
 NODE_PORT_RANGE = (30000, 32767)  # kube-apiserver --service-node-port-range, inclusive
 
 

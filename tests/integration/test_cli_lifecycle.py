@@ -46,41 +46,31 @@ def test_down_leaves_nothing(kubemu: Kubemu) -> None:
 
 
 def test_add_ons_are_turned_off_and_on(kubemu: Kubemu) -> None:
-    where = kubemu.up("-f", WEBAPP, "-f", str(CONFIGS / "ingress-webapp.yaml"))
-    url = f"{where['http'].replace('127.0.0.1', 'webapp.localhost')}/hostname"
-    assert f"Ingress   {url.removesuffix('hostname')}  default/webapp" in kubemu.ok("status")
-    get = [
-        "curl",
-        "-s",
-        "--retry",
-        "5",
-        "--resolve",
-        f"webapp.localhost:{url.split(':')[2].split('/', maxsplit=1)[0]}:127.0.0.1",
-        url,
-    ]
+    kubemu.up("-f", WEBAPP, "-f", str(CONFIGS / "ingress-webapp.yaml"))
+    [url] = json.loads(kubemu.ok("status", "-o", "json"))["ingresses"]
+    assert f"Ingress   {url}  default/webapp" in kubemu.ok("status")
+    host = url.split("/")[2]
+    get = ["curl", "-s", "--retry", "5", "--resolve", f"{host}:127.0.0.1", f"{url}hostname"]
     assert subprocess.run(get, capture_output=True, text=True, check=True).stdout.startswith("webapp-")
     assert kubemu.ok("disable", "ingress") == "ingress is disabled\n"
     assert subprocess.run(get, capture_output=True, check=False).returncode == 7
     status = kubemu.ok("status")
     assert "disabled  ingress; `kubemu enable ingress` starts it again" in status
     assert "Ingress   " not in status
-    assert addresses_become(kubemu, [None]), "nobody answers there any more"
+    eventually(lambda: addresses(kubemu) == [None])  # nobody answers there any more
     assert kubemu.ok("enable", "ingress") == "ingress is enabled\n"
     assert subprocess.run(get, capture_output=True, text=True, check=True).stdout.startswith("webapp-")
-    assert addresses_become(kubemu, ["10.64.140.254"])
+    eventually(lambda: addresses(kubemu) == ["10.64.140.254"])
     assert kubemu.ok("disable", "dns") == "dns is disabled\n"
     assert "does not answer" in kubemu("resolve", "webapp").stderr
     assert kubemu.ok("enable", "dns") == "dns is enabled\n"
     assert "10.152.183.44" in kubemu.ok("resolve", "webapp")
 
 
-def addresses_become(kubemu: Kubemu, wanted: list[str | None]) -> bool:
-    """Whether the addresses of all Ingresses, None for one without, are these within a moment."""
-    for _ in range(50):
-        items = json.loads(kubemu.ok("get", "ingress", "-o", "json"))["items"]
-        if [(item["status"]["loadBalancer"].get("ingress") or [{}])[0].get("ip") for item in items] == wanted:
-            return True
-    return False
+def addresses(kubemu: Kubemu) -> list[str | None]:
+    """Of each Ingress; None for one without."""
+    items = json.loads(kubemu.ok("get", "ingress", "-o", "json"))["items"]
+    return [(item["status"]["loadBalancer"].get("ingress") or [{}])[0].get("ip") for item in items]
 
 
 def test_node_ports_have_the_scheme_of_their_service(kubemu: Kubemu) -> None:

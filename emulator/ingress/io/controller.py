@@ -48,7 +48,10 @@ KINDS = (INGRESS, INGRESS_CLASS, SERVICE, ENDPOINT_SLICE, SECRET)
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Where to serve. optional: what cannot be bound is only logged. may_move: a taken port is replaced by a free one."""
+    """Where to serve. optional: what cannot be bound is only logged. may_move: a taken port is replaced by a free one.
+
+    name: under which `bound` has the port; "" for the scheme.
+    """
 
     network: Network
     host: str
@@ -56,6 +59,7 @@ class Listen:
     scheme: str
     optional: bool = False
     may_move: bool = False
+    name: str = ""
 
 
 class IngressController:
@@ -213,7 +217,8 @@ class IngressController:
                 sock.close()
 
     async def _bind(self, entry: Listen) -> socket.socket | None:
-        port = entry.port or self._ports.get(entry.scheme, 0)  # run again, it is where it was
+        name = entry.name or entry.scheme
+        port = entry.port or self._ports.get(name, 0)  # run again, it is where it was
         try:
             sock = await entry.network.tcp_listener(entry.host, port, backlog=BACKLOG)
         except OSError as error:
@@ -227,8 +232,8 @@ class IngressController:
                 f"port {entry.port} of {entry.host} cannot be had for {entry.scheme}: {error.strerror or error}; "
                 f"choose another with --{entry.scheme}-port (0 takes a free one), or end the program that has it"
             ) from error
-        self.bound.setdefault(entry.scheme, sock.getsockname()[1])
-        self._ports.setdefault(entry.scheme, sock.getsockname()[1])
+        self.bound.setdefault(name, sock.getsockname()[1])
+        self._ports.setdefault(name, sock.getsockname()[1])
         return sock
 
     def _https_beside(self, entry: Listen) -> int:
