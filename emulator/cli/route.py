@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import click
 
 from emulator.api.errors import EmulatorError
-from emulator.api.kinds import ENDPOINT_SLICE, INGRESS, INGRESS_CLASS, SECRET, SERVICE
+from emulator.api.kinds import CONFIG_MAP, ENDPOINT_SLICE, INGRESS, INGRESS_CLASS, SECRET, SERVICE
 from emulator.api.meta import JsonObject, ObjectKey, annotations_of, key_of
 from emulator.cli.remote import call
 from emulator.client.index import Change
@@ -50,12 +50,12 @@ def explain_url(
     router = rules.router
     decision = router.decide(request, rng=secrets.randbelow, explain=True)
     missing = _missing(decision, rules)
-    problems = [problem for problem in router.problems if _concerns(decision, problem.ingress)]
+    problems = [problem for problem in router.problems if _concerns(decision, problem)]
     if decision.route is None or decision.route.ingress is None:
         problems += rules.unserved
     if obj.output == "json":
         steps = [{"subject": s.subject, "outcome": s.outcome, "reason": s.reason} for s in decision.trace]
-        told = [{"ingress": str(p.ingress), "reason": p.reason, "message": p.message} for p in problems]
+        told = [{p.kind.lower(): str(p.about), "reason": p.reason, "message": p.message} for p in problems]
         click.echo(json.dumps({**outcome(decision), "missing": missing, "trace": steps, "problems": told}))
     else:
         for step in decision.trace:
@@ -64,7 +64,8 @@ def explain_url(
         if missing:
             click.echo(f"  but {missing}: the client would get 503")
         for problem in problems:
-            click.echo(f"! {problem.ingress}: {problem.message}")
+            named = f"configmap {problem.about}" if problem.kind == "ConfigMap" else problem.about
+            click.echo(f"! {named}: {problem.message}")
     return 0 if isinstance(decision, Proxy | Redirect) and not missing else 1
 
 
@@ -110,15 +111,16 @@ class Rules:
 
 async def read_rules(client: HttpClient) -> Rules:
     """From the API."""
-    kinds = (INGRESS, INGRESS_CLASS, SECRET, SERVICE, ENDPOINT_SLICE)
+    kinds = (INGRESS, INGRESS_CLASS, SECRET, CONFIG_MAP, SERVICE, ENDPOINT_SLICE)
     listed = {kind: (await client.list(kind)).items for kind in kinds}
     secrets_held = {key_of(secret): secret for secret in listed[SECRET]}
+    config_maps = {key_of(config_map): config_map for config_map in listed[CONFIG_MAP]}
     endpoints = ServiceMap()
     for kind in (SERVICE, ENDPOINT_SLICE):
         for object in listed[kind]:
             endpoints.apply(Change("ADDED", kind, object, None))
     return Rules(
-        build(listed[INGRESS], listed[INGRESS_CLASS], secret=secrets_held.get),
+        build(listed[INGRESS], listed[INGRESS_CLASS], secret=secrets_held.get, config_map=config_maps.get),
         {key_of(service): service for service in listed[SERVICE]},
         endpoints,
         unserved_ingresses(listed[INGRESS], listed[INGRESS_CLASS]),
@@ -194,5 +196,7 @@ def _missing(decision: Decision, rules: Rules) -> str:
     return "" if usable(rules.endpoints.endpoints(port)) else f"service {backend.key} has no ready endpoint"
 
 
-def _concerns(decision: Decision, ingress: ObjectKey) -> bool:
-    return decision.route is None or decision.route.ingress in (None, ingress)
+def _concerns(decision: Decision, problem: Problem) -> bool:
+    """ConfigMaps are for every Ingress."""
+    owner = decision.route.ingress if decision.route is not None else None
+    return problem.kind == "ConfigMap" or owner is None or owner == problem.about

@@ -1,209 +1,132 @@
-"""The annotations `nginx.ingress.kubernetes.io/*` as Settings: one table says how each is read, another why it is not.
+"""The annotations `nginx.ingress.kubernetes.io/*` of an Ingress as Settings, on top of the controller's defaults.
 
-A value that cannot be read counts as not given, and is told; so is every annotation that changes nothing here.
-Source: ingress-nginx docs/user-guide/nginx-configuration/annotations.md.
+A value that cannot be read counts as not given or closes the location, as upstream has it, and is told; so is every
+annotation that changes nothing here. The names stand in `catalogue`.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from emulator.api.meta import JsonObject, ObjectKey, annotations_of, key_of
-from emulator.ingress import values
-from emulator.ingress.basicauth import can_check, parse_htpasswd
-from emulator.ingress.model import BasicAuth, Canary, CookieAffinity, Cors, ExternalAuth, Limits, Problem, Settings
-
-PREFIX = "nginx.ingress.kubernetes.io/"
-Lookup = Callable[[ObjectKey], JsonObject | None]
-
-HONOURED: Mapping[str, values.Reader] = {
-    "affinity": values.one_of("cookie"),
-    "affinity-canary-behavior": values.one_of("sticky", "legacy"),
-    "affinity-mode": values.one_of("balanced", "persistent"),
-    "allowlist-source-range": values.networks,
-    "app-root": values.path,
-    "auth-always-set-cookie": values.boolean,
-    "auth-method": values.one_of("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE"),
-    "auth-realm": values.plain,
-    "auth-request-redirect": values.plain,
-    "auth-response-headers": values.words,
-    "auth-secret": values.reference,
-    "auth-secret-type": values.one_of("auth-file", "auth-map"),
-    "auth-signin": values.plain,
-    "auth-signin-redirect-param": values.word,
-    "auth-type": values.one_of("basic"),
-    "auth-url": values.url,
-    "backend-protocol": values.protocol,
-    "canary": values.boolean,
-    "canary-by-cookie": values.word,
-    "canary-by-header": values.word,
-    "canary-by-header-pattern": values.pattern,
-    "canary-by-header-value": values.plain,
-    "canary-weight": values.number(),
-    "canary-weight-total": values.number(1),
-    "connection-proxy-header": values.plain,
-    "cors-allow-credentials": values.boolean,
-    "cors-allow-headers": values.plain,
-    "cors-allow-methods": values.plain,
-    "cors-allow-origin": values.origins,
-    "cors-expose-headers": values.plain,
-    "cors-max-age": values.number(),
-    "custom-http-errors": values.codes,
-    "default-backend": values.reference,
-    "denylist-source-range": values.networks,
-    "enable-cors": values.boolean,
-    "force-ssl-redirect": values.boolean,
-    "from-to-www-redirect": values.boolean,
-    "limit-allowlist": values.networks,
-    "limit-burst-multiplier": values.number(1),
-    "limit-connections": values.number(),
-    "limit-rpm": values.number(),
-    "limit-rps": values.number(),
-    "limit-whitelist": values.networks,
-    "permanent-redirect": values.url_or_path,
-    "permanent-redirect-code": values.number(300, 308),
-    "preserve-trailing-slash": values.boolean,
-    "proxy-body-size": values.size,
-    "proxy-buffering": values.on_off,
-    "proxy-connect-timeout": values.seconds,
-    "proxy-cookie-domain": values.plain,
-    "proxy-cookie-path": values.plain,
-    "proxy-http-version": values.one_of("1.0", "1.1"),
-    "proxy-next-upstream": values.next_upstream,
-    "proxy-next-upstream-timeout": values.seconds,
-    "proxy-next-upstream-tries": values.number(),
-    "proxy-read-timeout": values.seconds,
-    "proxy-redirect-from": values.plain,
-    "proxy-redirect-to": values.plain,
-    "proxy-request-buffering": values.on_off,
-    "proxy-send-timeout": values.seconds,
-    "relative-redirects": values.boolean,
-    "rewrite-target": values.plain,
-    "satisfy": values.one_of("any", "all"),
-    "server-alias": values.aliases,
-    "service-upstream": values.boolean,
-    "session-cookie-change-on-failure": values.boolean,
-    "session-cookie-conditional-samesite-none": values.boolean,
-    "session-cookie-domain": values.plain,
-    "session-cookie-expires": values.number(),
-    "session-cookie-max-age": values.number(),
-    "session-cookie-name": values.word,
-    "session-cookie-path": values.path,
-    "session-cookie-samesite": values.one_of("None", "Lax", "Strict"),
-    "session-cookie-secure": values.boolean,
-    "ssl-redirect": values.boolean,
-    "temporal-redirect": values.url,
-    "temporal-redirect-code": values.number(300, 308),
-    "upstream-hash-by": values.plain,
-    "upstream-vhost": values.plain,
-    "use-port-in-redirects": values.boolean,
-    "use-regex": values.boolean,
-    "whitelist-source-range": values.networks,
-    "x-forwarded-prefix": values.plain,
-}
-ALIASES = {"whitelist-source-range": "allowlist-source-range", "limit-whitelist": "limit-allowlist"}
-SNIPPETS = ("auth-snippet", "configuration-snippet", "modsecurity-snippet", "server-snippet", "stream-snippet")
-WITHOUT_EFFECT = (  # how nginx uses its memory and logs: nothing a client or a backend could see
-    "client-body-buffer-size", "enable-access-log", "enable-rewrite-log", "http2-push-preload", "proxy-buffer-size",
-    "proxy-buffers-number", "proxy-busy-buffers-size", "proxy-max-temp-file-size", "enable-opentelemetry",
-    "enable-opentracing", "opentelemetry-trust-incoming-span", "opentelemetry-operation-name", "ssl-ciphers",
-    "ssl-prefer-server-ciphers", "auth-keepalive", "auth-keepalive-requests", "auth-keepalive-share-vars",
-    "auth-keepalive-timeout", "enable-global-auth", "auth-cache-key", "auth-cache-duration",
-)  # fmt: skip
-NOT_HONOURED = {  # and what takes its place
-    "ssl-passthrough": "TLS ends at the ingress, and the backend gets plain HTTP",
-    "load-balance": "endpoints take turns",
-    "mirror-target": "no request is mirrored",
-    "upstream-hash-by-subset": "the hash goes over all endpoints",
-    "custom-headers": "no header is added",
-    "proxy-ssl-secret": "backends with HTTPS are asked without a client certificate and are not verified",
-    "proxy-ssl-verify": "backends with HTTPS are not verified",
-}
-
-
-DEFAULTS = Settings()  # shared: most Ingresses have no annotation of ours
+from emulator.api.meta import JsonObject, annotations_of, key_of
+from emulator.ingress.basicauth import can_check
+from emulator.ingress.catalogue import (
+    ALIASES,
+    DENYING,
+    FIELDS,
+    HONOURED,
+    NOT_HONOURED,
+    PREFIX,
+    SNIPPETS,
+    WITHOUT_EFFECT,
+)
+from emulator.ingress.controllerconfig import WITHOUT_CONFIG, ControllerConfig, next_statuses
+from emulator.ingress.model import (
+    BackendTls,
+    BasicAuth,
+    Canary,
+    CookieAffinity,
+    Cors,
+    ExternalAuth,
+    Header,
+    Limits,
+    Problem,
+    Settings,
+)
+from emulator.ingress.references import Lookup, Refused, backend_tls, custom_headers, headers_of, nothing, users_of
 
 
 @dataclass(slots=True)
 class _Reading:
-    """One Ingress' annotations while they are read."""
+    """One Ingress' annotations while they are read. denied: the first reason why no request is let in."""
 
     ingress: JsonObject
+    secret: Lookup
+    config_map: Lookup
+    config: ControllerConfig
     found: dict[str, Any] = field(default_factory=dict)
-    unread: set[str] = field(default_factory=set)  # given, but not as they should be
+    unread: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    denied: str = ""
+
+    @property
+    def namespace(self) -> str:
+        return str(self.ingress["metadata"].get("namespace") or "default")
 
     def tell(self, reason: str, message: str) -> None:
         self.problems.append(Problem(key_of(self.ingress), reason, message))
+
+    def deny(self, reason: str, title: str, why: str) -> None:
+        self.tell(reason, f"{title}: {why}; every request is answered with 503")
+        self.denied = self.denied or why
 
     def given(self, **names: str) -> dict[str, Any]:
         """Field -> value of the annotations that were given; the others keep the field's default."""
         return {field: self.found[name] for field, name in names.items() if name in self.found}
 
 
-def read_settings(ingress: JsonObject, *, secret: Lookup) -> tuple[Settings, tuple[Problem, ...]]:
+def read_settings(
+    ingress: JsonObject, *, secret: Lookup, config_map: Lookup = nothing, config: ControllerConfig = WITHOUT_CONFIG
+) -> tuple[Settings, tuple[Problem, ...]]:
     """The settings of one Ingress and what has to be told about its annotations."""
     given = {name: text for name, text in annotations_of(ingress).items() if name.startswith(PREFIX)}
     if not given:
-        return DEFAULTS, ()
-    reading = _Reading(ingress)
+        return config.defaults, ()  # shared: most Ingresses have no annotation of ours
+    reading = _Reading(ingress, secret, config_map, config)
     for name, text in sorted(given.items()):
         _read(reading, name.removeprefix(PREFIX), text)
-    if reading.found.get("backend-protocol") == "FCGI":
-        reading.tell(
-            "AnnotationNotHonoured", f"annotation {PREFIX}backend-protocol: FCGI is not spoken; the answer is 502"
-        )
-    auth, denied = _basic_auth(reading, secret)
+    for name, message in reading.unread.items():
+        _tell_unread_value(reading, name, message)
     found = reading.found
-    settings = Settings(
-        **reading.given(
-            app_root="app-root", use_regex="use-regex", x_forwarded_prefix="x-forwarded-prefix",
-            rewrite_target="rewrite-target", ssl_redirect="ssl-redirect", force_ssl_redirect="force-ssl-redirect",
-            preserve_trailing_slash="preserve-trailing-slash", use_port_in_redirects="use-port-in-redirects",
-            permanent_redirect="permanent-redirect", permanent_redirect_code="permanent-redirect-code",
-            temporal_redirect="temporal-redirect", temporal_redirect_code="temporal-redirect-code",
-            relative_redirects="relative-redirects", from_to_www_redirect="from-to-www-redirect",
-            server_alias="server-alias", backend_protocol="backend-protocol",
-            connect_timeout_seconds="proxy-connect-timeout", read_timeout_seconds="proxy-read-timeout",
-            send_timeout_seconds="proxy-send-timeout", body_size_bytes="proxy-body-size", buffering="proxy-buffering",
-            request_buffering="proxy-request-buffering", next_upstream="proxy-next-upstream",
-            next_upstream_tries="proxy-next-upstream-tries",
-            next_upstream_timeout_seconds="proxy-next-upstream-timeout", http_version="proxy-http-version",
-            allow="allowlist-source-range", deny="denylist-source-range", upstream_vhost="upstream-vhost",
-            upstream_hash_by="upstream-hash-by", service_upstream="service-upstream",
-            default_backend="default-backend", custom_http_errors="custom-http-errors",
-            connection_header="connection-proxy-header", cookie_domain="proxy-cookie-domain",
-            cookie_path="proxy-cookie-path", redirect_from="proxy-redirect-from", redirect_to="proxy-redirect-to",
-        ),
+    plain = {FIELDS[name]: value for name, value in found.items() if name in FIELDS}
+    hashed = found.get("upstream-hash-by-subset") and "upstream-hash-by" in found
+    headers = _custom_headers(reading)
+    if "proxy-next-upstream" in found:
+        plain["next_statuses"] = next_statuses(found["proxy-next-upstream"])
+    settings = replace(
+        config.defaults,
+        **plain,
         cors=_cors(reading),
-        auth=auth,
+        auth=_basic_auth(reading),
         external_auth=_external_auth(reading),
         satisfy_any=found.get("satisfy") == "any",
         limits=_limits(reading),
         affinity=_affinity(reading),
         canary=_canary(reading),
-        denied=denied,
-    )  # fmt: skip
+        hash_subset_size=found.get("upstream-hash-by-subset-size", 3) if hashed else 0,
+        backend_tls=_backend_tls(reading),
+        response_headers=() if reading.denied else headers,
+        denied=reading.denied,
+    )
+    _tell_without_effect(reading)
     return settings, tuple(reading.problems)
+
+
+# -- one annotation ----------------------------------------------------------------------------------------------
 
 
 def _read(reading: _Reading, name: str, text: str) -> None:
     reader = HONOURED.get(name)
     if reader is None:
-        _tell_unread(reading, name, text)
+        _tell_unknown(reading, name)
         return
     try:
         reading.found.setdefault(ALIASES.get(name, name), reader(text))
     except ValueError as error:
-        reading.unread.add(name)
-        reading.tell("InvalidAnnotation", f'annotation {PREFIX}{name}: "{text}" {error}; it is ignored')
+        reading.unread[name] = f'annotation {PREFIX}{name}: "{text}" {error}'
 
 
-def _tell_unread(reading: _Reading, name: str, text: str) -> None:
+def _tell_unread_value(reading: _Reading, name: str, message: str) -> None:
+    """It closes the location when what it belongs to is there: rather nobody comes in than somebody who must not."""
+    companion = DENYING.get(name)
+    if companion is not None and companion in {name, *reading.found, *reading.unread}:
+        reading.deny("InvalidAnnotation", *message.split(": ", 1))
+    else:
+        reading.tell("InvalidAnnotation", f"{message}; it is ignored")
+
+
+def _tell_unknown(reading: _Reading, name: str) -> None:
     if name in WITHOUT_EFFECT:
         return
     if name in SNIPPETS:
@@ -212,6 +135,27 @@ def _tell_unread(reading: _Reading, name: str, text: str) -> None:
         return
     instead = f"; {NOT_HONOURED[name]}" if name in NOT_HONOURED else ""
     reading.tell("AnnotationNotHonoured", f"annotation {PREFIX}{name} is not honoured here{instead}")
+
+
+def _tell_without_effect(reading: _Reading) -> None:
+    """What is read but does not do what its name says, alone or here."""
+    found = reading.found
+    if found.get("backend-protocol") == "FCGI":
+        text = f"annotation {PREFIX}backend-protocol: FCGI is not spoken; the answer is 502"
+        reading.tell("AnnotationNotHonoured", text)
+    if found.get("load-balance") == "ewma":
+        text = f"annotation {PREFIX}load-balance: ewma is not honoured here; endpoints take turns"
+        reading.tell("AnnotationNotHonoured", text)
+    lonely = [name for name in found if name.startswith("proxy-ssl-")]
+    if lonely and "proxy-ssl-secret" not in found and "proxy-ssl-secret" not in reading.unread:
+        names = ", ".join(PREFIX + name for name in lonely)
+        reading.tell("InvalidAnnotation", f"{names}: no effect without {PREFIX}proxy-ssl-secret")
+    if "affinity" in found and found.get("use-regex") and "session-cookie-path" not in found:
+        text = f"{PREFIX}affinity: with use-regex the cookie's path is the expression; set {PREFIX}session-cookie-path"
+        reading.tell("InvalidAnnotation", text)
+
+
+# -- groups of annotations -----------------------------------------------------------------------------------------
 
 
 def _cors(reading: _Reading) -> Cors | None:
@@ -279,9 +223,18 @@ def _canary(reading: _Reading) -> Canary | None:
 
 
 def _external_auth(reading: _Reading) -> ExternalAuth | None:
-    if "auth-url" not in reading.found:
-        return None
+    """The Ingress' own, else the controller's for all, unless the Ingress does not want that one."""
+    found = reading.found
+    if "auth-url" not in found:
+        return reading.config.defaults.external_auth if found.get("enable-global-auth", True) else None
+    more: tuple[Header, ...] = ()
+    if "auth-proxy-set-headers" in found:
+        try:
+            more = headers_of(found["auth-proxy-set-headers"], reading.config_map)
+        except Refused as error:
+            reading.deny("MissingConfigMap", f"annotation {PREFIX}auth-proxy-set-headers", str(error))
     return ExternalAuth(
+        request_headers=more,
         **reading.given(
             url="auth-url",
             method="auth-method",
@@ -290,47 +243,57 @@ def _external_auth(reading: _Reading) -> ExternalAuth | None:
             response_headers="auth-response-headers",
             request_redirect="auth-request-redirect",
             always_set_cookie="auth-always-set-cookie",
-        )
+            cache_key="auth-cache-key",
+            cache_seconds="auth-cache-duration",
+        ),
     )
 
 
-def _basic_auth(reading: _Reading, secret: Lookup) -> tuple[BasicAuth | None, str]:
-    """The users of the secret; or why every request is refused."""
-    if "auth-type" not in reading.found:
-        return None, ""
-    named = reading.found.get("auth-secret", "")
-    namespace, _, name = named.rpartition("/")
-    own = reading.ingress["metadata"].get("namespace") or "default"
-    key = ObjectKey(namespace or own, name)
-    users, why = _users(reading, key, own, secret)
-    if why:
-        reading.tell("MissingSecret", f"basic authentication: {why}; every request is answered with 503")
-        return None, why
+def _basic_auth(reading: _Reading) -> BasicAuth | None:
+    """The users of the secret; without them no request is let in."""
+    found = reading.found
+    if "auth-type" not in found or "auth-secret" in reading.unread:
+        return None
+    try:
+        if "auth-secret" not in found:
+            raise Refused(f"annotation {PREFIX}auth-secret is missing")
+        is_map = found.get("auth-secret-type") == "auth-map"
+        key, users = users_of(found["auth-secret"], reading.namespace, reading.secret, is_map=is_map)
+    except Refused as error:
+        reading.deny("MissingSecret", "basic authentication", str(error))
+        return None
     unknown = sorted(user for user, hashed in users.items() if not can_check(hashed))
     if unknown:
         text = f"secret {key}: the password hashes of {', '.join(unknown)} have a format that cannot be checked here"
         reading.tell("InvalidAnnotation", text)
-    return BasicAuth(reading.found.get("auth-realm", ""), users, key), ""
+    return BasicAuth(found.get("auth-realm", ""), users, key)
 
 
-def _users(reading: _Reading, key: ObjectKey, own: str, secret: Lookup) -> tuple[dict[str, str], str]:
-    if not key.name:
-        return {}, f"annotation {PREFIX}auth-secret is missing"
-    if key.namespace != own:
-        return {}, f"secret {key} is in another namespace, which is not allowed"
-    found = secret(key)
-    if found is None:
-        return {}, f"secret {key} does not exist"
-    data = {name: _decoded(text) for name, text in (found.get("data") or {}).items()}
-    if reading.found.get("auth-secret-type") == "auth-map":
-        return {name: text.strip() for name, text in data.items()}, ""
-    if "auth" not in data:
-        return {}, f'secret {key} has no key "auth"'
-    return parse_htpasswd(data["auth"]), ""
-
-
-def _decoded(text: str) -> str:
+def _custom_headers(reading: _Reading) -> tuple[Header, ...]:
+    named = reading.found.get("custom-headers")
+    if not named:
+        return ()
+    config = reading.config
     try:
-        return base64.b64decode(text).decode("utf-8", "replace")
-    except (binascii.Error, ValueError):
-        return ""
+        return custom_headers(named, reading.config_map, config.allowed_response_headers, config.key)
+    except Refused as error:
+        reading.deny("HeadersRefused", f"annotation {PREFIX}custom-headers", str(error))
+        return ()
+
+
+def _backend_tls(reading: _Reading) -> BackendTls | None:
+    found = reading.found
+    if "proxy-ssl-secret" not in found:
+        return None
+    try:
+        made = backend_tls(found, reading.namespace, reading.secret)
+    except Refused as error:
+        reading.deny("MissingSecret", "TLS to the backend", str(error))
+        return None
+    if found.get("proxy-ssl-verify") and not made.authority:
+        text = f"{PREFIX}proxy-ssl-verify: the secret has no ca.crt to verify backends with; they are not verified"
+        reading.tell("InvalidAnnotation", text)
+    elif made.verified_name and "proxy-ssl-name" not in found:
+        text = f"no certificate is for {made.verified_name}, which nginx expects without {PREFIX}proxy-ssl-name; set it"
+        reading.tell("InvalidAnnotation", f"{PREFIX}proxy-ssl-verify: {text}")
+    return made

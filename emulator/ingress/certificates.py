@@ -1,4 +1,4 @@
-"""The names a certificate is for. The library is loaded only when an Ingress has TLS."""
+"""The names a certificate is for, and whether a host is one of them. The library is loaded only when an Ingress has TLS."""
 
 from __future__ import annotations
 
@@ -19,3 +19,9 @@ def names_of(pem: bytes) -> frozenset[str] | None:
     except ValueError:
         return None
     return frozenset(name.lower() for name in (*common, *alternative))
+
+
+def is_for(names: frozenset[str], host: str) -> bool:
+    """Whether one of the names is the host's; a wildcard covers one label."""
+    wild = "*." + host.partition(".")[2]
+    return host.lower() in names or wild.lower() in names

@@ -1,15 +1,21 @@
-"""Problems of Ingresses as Warning Events, each told once for as long as it lasts. No I/O."""
+"""Problems of Ingresses and ConfigMaps as Warning Events, each told once for as long as it lasts. No I/O."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
 
-from emulator.api.kinds import EVENT, INGRESS
+from emulator.api.kinds import CONFIG_MAP, EVENT, INGRESS, Kind
 from emulator.api.meta import JsonObject, format_time
 from emulator.ingress.model import Problem
 
 COMPONENT = "nginx-ingress-controller"
+KINDS = {"Ingress": INGRESS, "ConfigMap": CONFIG_MAP}
+
+
+def kind_of(problem: Problem) -> Kind:
+    """The kind of the object that the problem is about."""
+    return KINDS[problem.kind]
 
 
 class Told:
@@ -26,16 +32,16 @@ class Told:
         return new
 
 
-def problem_event(problem: Problem, ingress: JsonObject, at: datetime, suffix: str) -> JsonObject:
-    """The Event about an Ingress; suffix makes its name unique."""
-    metadata = ingress["metadata"]
+def problem_event(problem: Problem, about: JsonObject, at: datetime, suffix: str) -> JsonObject:
+    """The Event about an object; suffix makes its name unique."""
+    metadata, kind = about["metadata"], kind_of(problem)
     return {
         "apiVersion": EVENT.api_version,
         "kind": EVENT.kind,
         "metadata": {"name": f"{metadata['name']}.{suffix}", "namespace": metadata["namespace"]},
         "involvedObject": {
-            "kind": INGRESS.kind,
-            "apiVersion": INGRESS.api_version,
+            "kind": kind.kind,
+            "apiVersion": kind.api_version,
             "name": metadata["name"],
             "namespace": metadata["namespace"],
             "uid": metadata.get("uid", ""),

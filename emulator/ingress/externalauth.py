@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
+from emulator.ingress.headers import merged
 from emulator.ingress.model import ExternalAuth, Header, Redirect, Request, Respond
 from emulator.ingress.variables import expand, http_host, request_uri
 
@@ -43,9 +44,11 @@ def question(auth: ExternalAuth, request: Request, request_id: str) -> Question:
         ("X-Forwarded-For", request.client),
         ("X-Auth-Request-Redirect", expand(auth.request_redirect, request) or request_uri(request)),
     ]
+    if auth.request_headers:
+        own = list(merged(tuple(own), [(name, expand(value, request)) for name, value in auth.request_headers]))
     taken = {name.lower() for name, _ in own} | NOT_FORWARDED
     sent = [(name, value) for name, value in request.headers.items() if name not in taken]
-    return Question(auth.method or request.method, url, (*own, *sent))
+    return Question(auth.method, url, (*(header for header in own if header[1]), *sent))
 
 
 def verdict(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from emulator.ingress.model import Header, HeaderChanges, Request, Settings
+from emulator.ingress.forwarding import Believed
+from emulator.ingress.model import GLOBALS, Globals, Header, HeaderChanges, Request, Settings
 from emulator.ingress.variables import expand, http_host, request_uri
 
-HSTS = ("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 HOP_BY_HOP = frozenset(
     ("connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade", "http2-settings")
 )
@@ -43,7 +43,57 @@ def forwarded_headers(
         found.append(("Connection", settings.connection_header or "upgrade"))
     elif settings.connection_header:
         found.append(("Connection", settings.connection_header))
-    return HeaderChanges(tuple(found), _dropped(request, settings))
+    dropped = _dropped(request, settings)
+    if settings.controller is GLOBALS:
+        return HeaderChanges(tuple(found), dropped)
+    return _configured(tuple(found), dropped, request, settings.controller)
+
+
+def _configured(
+    headers: tuple[Header, ...], dropped: frozenset[str], request: Request, controller: Globals
+) -> HeaderChanges:
+    """With what the controller's ConfigMap says; a header that is set to nothing is not sent."""
+    more: list[Header] = []
+    if isinstance(request, Believed):
+        more += (
+            ("X-Forwarded-For", request.chain),
+            ("X-Forwarded-Host", request.seen_host),
+            ("X-Forwarded-Port", request.seen_port),
+            ("X-Forwarded-Proto", request.seen_scheme),
+            ("X-Forwarded-Scheme", request.seen_scheme),
+            ("X-Scheme", request.seen_scheme),
+        )
+    if controller.forwarding is not None:
+        more.append(("X-Original-Forwarded-For", request.headers.get(controller.forwarding.header, "")))
+    if not controller.generates_request_id:
+        more.append(("X-Request-ID", request.headers.get("x-request-id", "")))
+    if controller.adds_original_uri:
+        more.append(("X-Original-URI", request_uri(request)))
+    more += ((name, expand(value, request)) for name, value in controller.request_headers)
+    found = merged(headers, more)
+    dropped |= {name.lower() for name, _ in more}
+    return HeaderChanges(tuple(header for header in found if header[1]), dropped)
+
+
+def response_headers(request: Request, settings: Settings, *, has_certificate: bool) -> tuple[Header, ...]:
+    """What is added to every answer of a location, whoever gives it."""
+    controller = settings.controller
+    found: tuple[Header, ...] = ()
+    if has_certificate and controller.hsts is not None and request.scheme == "https":
+        found = (controller.hsts,)
+    if controller.response_headers:
+        found = merged(found, [(name, expand(value, request)) for name, value in controller.response_headers])
+    if settings.response_headers:
+        found = merged(found, settings.response_headers)
+    return found
+
+
+def merged(headers: tuple[Header, ...], more: Sequence[Header]) -> tuple[Header, ...]:
+    """The headers with others, which take the place of those with their names."""
+    if not headers:
+        return tuple(more)
+    names = {name.lower() for name, _ in more}
+    return (*(header for header in headers if header[0].lower() not in names), *more)
 
 
 def _dropped(request: Request, settings: Settings) -> frozenset[str]:

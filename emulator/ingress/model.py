@@ -85,15 +85,73 @@ class BasicAuth:
 
 @dataclass(frozen=True, slots=True)
 class ExternalAuth:
-    """A request to `url` decides: 2xx passes, 401 goes to `signin` if there is one, anything else is passed on."""
+    """A request to `url` decides: 2xx passes, 401 goes to `signin` if there is one, anything else is passed on.
+
+    request_headers: more for that request, their variables not replaced yet. cache_key "": every request asks;
+    cache_seconds: statuses, and how long an answer with one is kept.
+    """
 
     url: str
-    method: str = ""
+    method: str = "GET"
     signin: str = ""
     signin_redirect_param: str = "rd"
     response_headers: tuple[str, ...] = ()
     request_redirect: str = ""
     always_set_cookie: bool = False
+    request_headers: tuple[Header, ...] = ()
+    cache_key: str = ""
+    cache_seconds: tuple[tuple[int, float], ...] = ((200, 300.0), (202, 300.0), (401, 300.0))
+
+
+@dataclass(frozen=True, slots=True)
+class BackendTls:
+    """How HTTPS backends are asked. certificate and key are shown to them, authority signs theirs: PEM, empty for none.
+
+    verified_name: whom their certificate must be for; "" when it is not verified. server_name: sent as SNI, "" for none.
+    """
+
+    certificate: bytes = b""
+    key: bytes = b""
+    authority: bytes = b""
+    verified_name: str = ""
+    server_name: str = ""
+    ciphers: str = "DEFAULT"
+    protocols: tuple[str, ...] = ("TLSv1.2",)
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarding:
+    """use-forwarded-headers: clients are proxies, and what they say is believed.
+
+    header: who asked them, in lower case; proxies: whose word counts; adds: the backend is told the proxies too.
+    """
+
+    header: str = "x-forwarded-for"
+    proxies: tuple[Network, ...] = (IPv4Network("0.0.0.0/0"),)
+    adds: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Globals:
+    """What the controller's ConfigMap says once for all Ingresses; the defaults are those without one.
+
+    request_headers: for backends, their variables not replaced yet; one without a value takes the client's away.
+    response_headers: for clients, likewise. hidden_headers: of backends' answers, in lower case.
+    """
+
+    redirect_code: int = 308
+    hsts: Header | None = ("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+    requests_status: int = 503
+    connections_status: int = 503
+    generates_request_id: bool = True
+    adds_original_uri: bool = False
+    forwarding: Forwarding | None = None
+    request_headers: tuple[Header, ...] = ()
+    response_headers: tuple[Header, ...] = ()
+    hidden_headers: frozenset[str] = frozenset()
+
+
+GLOBALS = Globals()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +204,9 @@ class Settings:
     """Every annotation of one Ingress that is honoured, checked and with its default.
 
     denied: why every request is answered 503 (a missing auth secret, say); "" if it is not.
-    body_size_bytes 0: no limit. next_upstream: the words of proxy_next_upstream.
+    body_size_bytes 0: no limit. next_upstream: the words of proxy_next_upstream; next_statuses: those of
+    them that are answers of backends. hash_subset_size 0: the hash goes over
+    all endpoints. response_headers: of custom-headers, as they are sent.
     """
 
     rewrite_target: str = ""
@@ -173,6 +233,7 @@ class Settings:
     request_buffering: bool = True
     next_upstream: tuple[str, ...] = ("error", "timeout")
     next_upstream_tries: int = 3
+    next_statuses: frozenset[int] = frozenset()
     next_upstream_timeout_seconds: float = 0.0
     http_version: Literal["1.0", "1.1"] = "1.1"
     cors: Cors | None = None
@@ -186,6 +247,7 @@ class Settings:
     canary: Canary | None = None
     upstream_vhost: str = ""
     upstream_hash_by: str = ""
+    hash_subset_size: int = 0
     service_upstream: bool = False
     default_backend: str = ""
     custom_http_errors: tuple[int, ...] = ()
@@ -194,6 +256,9 @@ class Settings:
     cookie_path: str = ""
     redirect_from: str = ""
     redirect_to: str = ""
+    response_headers: tuple[Header, ...] = ()
+    backend_tls: BackendTls | None = None
+    controller: Globals = GLOBALS
     denied: str = ""
 
     @property
@@ -258,11 +323,12 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something to tell a user about an Ingress, as a Warning Event on it."""
+    """Something to tell a user about an Ingress or a ConfigMap, as a Warning Event on it."""
 
-    ingress: ObjectKey
+    about: ObjectKey
     reason: str
     message: str
+    kind: Literal["Ingress", "ConfigMap"] = "Ingress"
 
 
 # -- what is decided -------------------------------------------------------------------------------------------

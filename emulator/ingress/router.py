@@ -13,16 +13,20 @@ from typing import Any
 
 from emulator.api.meta import JsonObject
 from emulator.ingress import basicauth, canary, cors
-from emulator.ingress.annotations import Lookup
 from emulator.ingress.balance import is_bound
-from emulator.ingress.headers import HSTS, forwarded_headers
+from emulator.ingress.controllerconfig import read_config
+from emulator.ingress.explanations import location_title, shown, why_lost, why_server, why_won
+from emulator.ingress.forwarding import Believed, believed, best_host
+from emulator.ingress.headers import forwarded_headers, merged, response_headers
 from emulator.ingress.matching import Found, Hosts, Locations
 from emulator.ingress.model import (
     DEFAULT_SERVER,
+    GLOBALS,
     BackendRef,
     CanaryRoute,
     Certificate,
     Decision,
+    Globals,
     Header,
     Network,
     Problem,
@@ -36,21 +40,24 @@ from emulator.ingress.model import (
 )
 from emulator.ingress.paths import escaped_path, normal_path
 from emulator.ingress.ratelimit import RateLimiter
+from emulator.ingress.references import Lookup, nothing
 from emulator.ingress.regexes import compile_rewrite
 from emulator.ingress.rules import Server, compile_rules
 from emulator.ingress.variables import expand, http_host, request_uri
 
 Rng = Callable[[int], int]
 Groups = Callable[[str], str | None]
-REDIRECT_CODE = 308  # the controller's http-redirect-code
 MAX_LOST_SHOWN = 50  # of the locations that lost, in a trace
 TRUSTED_SCHEMES = ("http://", "https://", "$scheme")
 
 
-def build(ingresses: Iterable[JsonObject], classes: Iterable[JsonObject], *, secret: Lookup) -> Router:
-    """The router of these objects. secret: the Secret of a key, None when there is none."""
-    compiled = compile_rules(ingresses, classes, secret=secret)
-    return Router(compiled.servers, compiled.problems)
+def build(
+    ingresses: Iterable[JsonObject], classes: Iterable[JsonObject], *, secret: Lookup, config_map: Lookup = nothing
+) -> Router:
+    """The router of these objects. secret, config_map: the Secret or ConfigMap of a key, None when there is none."""
+    config = read_config(config_map)
+    compiled = compile_rules(ingresses, classes, secret=secret, config_map=config_map, config=config)
+    return Router(compiled.servers, config.problems + compiled.problems, config.defaults.controller)
 
 
 @dataclass(slots=True)
@@ -82,9 +89,13 @@ class _Case:
 class Router:
     """Every server of one moment; never changed, a change of the objects makes a new one."""
 
-    def __init__(self, servers: Iterable[Server], problems: tuple[Problem, ...] = ()) -> None:
+    def __init__(
+        self, servers: Iterable[Server], problems: tuple[Problem, ...] = (), controller: Globals = GLOBALS
+    ) -> None:
         servers = tuple(servers)
         self.problems = problems
+        self._redirect_code = controller.redirect_code
+        self._forwarding = controller.forwarding
         self._hosts = Hosts(servers)
         self._servers = servers
         self._locations = {server.host: Locations(server) for server in servers}
@@ -115,6 +126,8 @@ class Router:
     ) -> Decision:
         """What to do with one request. explain: the trace also says why each other location lost."""
         trace = _Trace()
+        if self._forwarding is not None:
+            request = believed(request, self._forwarding)
         decision = self._decide(request, rng, now, limiter, trace, explain=explain)
         return replace(decision, trace=tuple(trace.steps)) if trace.steps else decision
 
@@ -128,9 +141,9 @@ class Router:
         server = self._hosts.find(request.host)
         target = self._hosts.www_target(request.host)
         if target is not None:
-            return _to_www(request, target, trace)
+            return _to_www(request, target, trace, self._redirect_code)
         if explain:
-            trace.won(f"server {_shown(server.host)}", _why_server(request.host, server))
+            trace.won(f"server {shown(server.host)}", why_server(request.host, server))
         if server.app_root and path == b"/":
             trace.applied("app-root", f"/ is redirected to {server.app_root}")
             location = f"{request.scheme}://{http_host(request)}{expand(server.app_root, request)}"
@@ -143,7 +156,9 @@ class Router:
         if found is None:  # only in regex mode, when even / does not match: never, as every path begins so
             return Respond(404, "no location has this path")
         case = _Case(request, path, server, found.route, found.route.settings, trace)
-        return _too_large(case) or _with_slash(case, found) or _at_location(case, rng, now, limiter)
+        headers = response_headers(request, case.settings, has_certificate=server.certificate is not None)
+        early = _too_large(case, headers) or _with_slash(case, found, headers)
+        return early or _at_location(case, rng, now, limiter, headers)
 
     def _explain(self, server: Server, path: bytes, found: Found | None, trace: _Trace) -> None:
         """Why each location lost, up to the one that won and after it."""
@@ -151,11 +166,11 @@ class Router:
         for route in self._locations[server.host].order():
             if route is winner:
                 seen = True
-                trace.won(_location_title(route, server), _why_won(route, adds_slash=bool(found and found.adds_slash)))
+                trace.won(location_title(route, server), why_won(route, adds_slash=bool(found and found.adds_slash)))
                 continue
             lost += 1
             if lost <= MAX_LOST_SHOWN:
-                trace.lost(_location_title(route, server), _why_lost(route, path, winner, after=seen))
+                trace.lost(location_title(route, server), why_lost(route, path, winner, after=seen))
         if lost > MAX_LOST_SHOWN:
             trace.lost(f"{lost - MAX_LOST_SHOWN} more locations", "they lose likewise")
 
@@ -163,10 +178,11 @@ class Router:
 # -- the phases ------------------------------------------------------------------------------------------------
 
 
-def _to_www(request: Request, target: Server, trace: _Trace) -> Redirect:
+def _to_www(request: Request, target: Server, trace: _Trace, code: int) -> Redirect:
     trace.applied("from-to-www-redirect", f"{request.host} is redirected to {target.host}")
     uri = request_uri(request).removesuffix("/")
-    return Redirect(REDIRECT_CODE, f"{request.scheme}://{target.host}{_port_suffix(request)}{uri}")
+    scheme = request.seen_scheme if isinstance(request, Believed) else request.scheme
+    return Redirect(code, f"{scheme}://{target.host}{_port_suffix(request)}{uri}")
 
 
 def _port_suffix(request: Request) -> str:
@@ -181,21 +197,21 @@ def _is_health(path: bytes, found: Found | None) -> bool:
     )
 
 
-def _too_large(case: _Case) -> Decision | None:
+def _too_large(case: _Case, headers: tuple[Header, ...]) -> Decision | None:
     limit, sent = case.settings.body_size_bytes, case.request.headers.get("content-length", "")
     if not limit or not sent.isdigit() or int(sent) <= limit:
         return None
     case.trace.applied("proxy-body-size", f"{sent} bytes are more than {limit}")
-    return Respond(413, f"the body of {sent} bytes is larger than {limit}", route=case.route)
+    return Respond(413, f"the body of {sent} bytes is larger than {limit}", headers=headers, route=case.route)
 
 
-def _with_slash(case: _Case, found: Found) -> Decision | None:
+def _with_slash(case: _Case, found: Found, headers: tuple[Header, ...]) -> Decision | None:
     if not found.adds_slash:
         return None
     request = case.request
     case.trace.applied(case.route.title, "only the path with a slash belongs to it: 301")
     path = escaped_path(case.path) + "/" + (f"?{request.query}" if request.query else "")
-    return Redirect(301, _absolute(case, path), case.route)
+    return Redirect(301, _absolute(case, path), case.route, headers)
 
 
 def _absolute(case: _Case, location: str) -> str:
@@ -207,31 +223,24 @@ def _absolute(case: _Case, location: str) -> str:
     return f"{request.scheme}://{request.host}{port}{location}"
 
 
-def _at_location(case: _Case, rng: Rng, now: float, limiter: RateLimiter | None) -> Decision:
+def _at_location(
+    case: _Case, rng: Rng, now: float, limiter: RateLimiter | None, headers: tuple[Header, ...]
+) -> Decision:
     settings, request, route = case.settings, case.request, case.route
     if settings.denied:
         case.trace.applied("denied", settings.denied)
-        return Respond(503, settings.denied, route=route)
-    headers = _response_headers(case)
-    if settings.cors is not None and cors.is_preflight(settings.cors, request):
-        case.trace.applied("enable-cors", "the preflight is answered here")
-        return Respond(
-            204, "CORS preflight", headers=(*headers, ("Content-Type", "text/plain charset=UTF-8")), route=route
-        )
+        return Respond(503, settings.denied, headers=headers, route=route)
+    if settings.cors is not None:
+        headers = merged(headers, cors.cors_headers(settings.cors, request))
+        if cors.is_preflight(settings.cors, request):
+            case.trace.applied("enable-cors", "the preflight is answered here")
+            headers = merged(headers, (("Content-Type", "text/plain charset=UTF-8"),))
+            return Respond(204, "CORS preflight", headers=headers, route=route)
     redirect = _redirect(case, headers)
     if redirect is not None:
         return redirect
     refused = _limited(case, now, limiter, headers) or _access(case, headers)
     return refused or _proxy(case, rng, headers)
-
-
-def _response_headers(case: _Case) -> tuple[Header, ...]:
-    found: tuple[Header, ...] = ()
-    if case.request.scheme == "https" and case.server.certificate is not None:
-        found += (HSTS,)
-    if case.settings.cors is not None:
-        found += cors.cors_headers(case.settings.cors, case.request)
-    return found
 
 
 def _redirect(case: _Case, headers: tuple[Header, ...]) -> Decision | None:
@@ -242,18 +251,20 @@ def _redirect(case: _Case, headers: tuple[Header, ...]) -> Decision | None:
         code = settings.temporal_redirect_code if temporal else settings.permanent_redirect_code
         case.trace.applied("temporal-redirect" if temporal else "permanent-redirect", f"{code} to {url}")
         return Redirect(code, _absolute(case, expand(url, request)), case.route, headers)
-    if request.scheme != "http":
+    if not settings.force_ssl_redirect and (case.server.certificate is None or not settings.ssl_redirect):
         return None
-    if settings.force_ssl_redirect or (settings.ssl_redirect and case.server.certificate is not None):
-        name = "force-ssl-redirect" if settings.force_ssl_redirect else "ssl-redirect"
-        why = "for every request" if settings.force_ssl_redirect else f"{_shown(case.server.host)} has TLS"
-        case.trace.applied(name, f"{why}: {REDIRECT_CODE} to https")
-        uri = request_uri(request)
-        uri = uri if settings.preserve_trailing_slash else uri.removesuffix("/")
-        shows_port = settings.use_port_in_redirects or request.https_port != 443
-        port = f":{request.https_port}" if shows_port else ""
-        return Redirect(REDIRECT_CODE, f"https://{request.host}{port}{uri}", case.route, headers)
-    return None
+    if (request.seen_scheme if isinstance(request, Believed) else request.scheme) != "http":
+        return None
+    name = "force-ssl-redirect" if settings.force_ssl_redirect else "ssl-redirect"
+    code = settings.controller.redirect_code
+    why = "for every request" if settings.force_ssl_redirect else f"{shown(case.server.host)} has TLS"
+    case.trace.applied(name, f"{why}: {code} to https")
+    uri = request_uri(request)
+    uri = uri if settings.preserve_trailing_slash else uri.removesuffix("/")
+    shows_port = settings.use_port_in_redirects or request.https_port != 443
+    port = f":{request.https_port}" if shows_port else ""
+    host = request.seen_host.partition(":")[0] if isinstance(request, Believed) else request.host
+    return Redirect(code, f"https://{host}{port}{uri}", case.route, headers)
 
 
 def _limited(case: _Case, now: float, limiter: RateLimiter | None, headers: tuple[Header, ...]) -> Decision | None:
@@ -263,7 +274,7 @@ def _limited(case: _Case, now: float, limiter: RateLimiter | None, headers: tupl
     if limiter.allows(ingress, limits, case.request.client, now):
         return None
     case.trace.applied("limit-rps" if limits.per_second else "limit-rpm", "too many requests")
-    return Respond(503, "too many requests", headers=headers, route=case.route)
+    return Respond(case.settings.controller.requests_status, "too many requests", headers=headers, route=case.route)
 
 
 def _access(case: _Case, headers: tuple[Header, ...]) -> Decision | None:
@@ -324,7 +335,7 @@ def _proxy(case: _Case, rng: Rng, headers: tuple[Header, ...]) -> Decision:
     backend, taker = _backend(case, route.backend, rng)
     if taker is not None and taker.rule.affinity_behavior == "legacy":
         settings = replace(settings, affinity=None)
-    vhost = expand(settings.upstream_vhost, request, groups) or http_host(request)
+    vhost = (settings.upstream_vhost and expand(settings.upstream_vhost, request, groups)) or best_host(request)
     changes = forwarded_headers(request, settings, rng, groups)
     return Proxy(route, backend, path, query, vhost, changes, headers, settings, taker is not None)
 
@@ -365,44 +376,3 @@ def _backend(case: _Case, main: BackendRef, rng: Rng) -> tuple[BackendRef, Canar
         if took:
             return other.backend, other
     return main, None
-
-
-# -- words for explanations ------------------------------------------------------------------------------------
-
-
-def _shown(host: str) -> str:
-    return "* (default)" if host == DEFAULT_SERVER else host
-
-
-def _why_server(host: str, server: Server) -> str:
-    if server.host == DEFAULT_SERVER:
-        return f"no rule has the host {host}"
-    if server.host.startswith("*."):
-        return f"its wildcard covers {host}, and no rule has exactly that host"
-    return "the host is the same" if server.host.lower() == host.lower().removesuffix(".") else f"{host} is its alias"
-
-
-def _location_title(route: Route, server: Server) -> str:
-    mark = {"exact": "= ", "prefix": "", "regex": "~* ^"}[route.kind]
-    owner = f"ingress {route.ingress}" if route.ingress is not None else "controller"
-    return f"{mark}{route.match} ({owner}, {route.path_type or 'default backend'})"
-
-
-def _why_won(route: Route, *, adds_slash: bool) -> str:
-    if adds_slash:
-        return "the path with a slash is its own"
-    return {
-        "exact": "the path is the same",
-        "prefix": "the longest path of those that the request's begins with",
-        "regex": "the first, longest first, that matches the beginning of the path, whatever its case",
-    }[route.kind]
-
-
-def _why_lost(route: Route, path: bytes, winner: Route | None, *, after: bool) -> str:
-    shown = path.decode("utf-8", "replace")
-    if route.kind == "exact":
-        return f"{shown} is another path"
-    if route.kind == "prefix":
-        covers = path.startswith(route.match.encode())
-        return "a longer or exact path wins" if covers and winner is not None else f"{shown} does not begin with it"
-    return "a location before it matches" if after else f"{shown} does not match"

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from emulator.api.meta import JsonObject, ObjectKey, key_of
-from emulator.ingress.annotations import Lookup, read_settings
+from emulator.ingress.annotations import read_settings
+from emulator.ingress.controllerconfig import WITHOUT_CONFIG, ControllerConfig, settings_at
 from emulator.ingress.model import (
     DEFAULT_SERVER,
     BackendRef,
@@ -23,6 +24,7 @@ from emulator.ingress.model import (
     Route,
     Settings,
 )
+from emulator.ingress.references import Lookup, nothing
 from emulator.ingress.regexes import InvalidPattern, compile_path, is_plain_path
 from emulator.routing.ingressclasses import is_ours, oldest_first, our_classes
 
@@ -47,6 +49,7 @@ class _Server:
     root: _Location
     locations: dict[tuple[str, str], _Location] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
+    alias_owner: ObjectKey | None = None
     certificate: Certificate | None = None
     www: bool = False
 
@@ -70,30 +73,43 @@ class Compiled:
     problems: tuple[Problem, ...]
 
 
-def compile_rules(ingresses: Iterable[JsonObject], classes: Iterable[JsonObject], *, secret: Lookup) -> Compiled:
+def compile_rules(
+    ingresses: Iterable[JsonObject],
+    classes: Iterable[JsonObject],
+    *,
+    secret: Lookup,
+    config_map: Lookup = nothing,
+    config: ControllerConfig = WITHOUT_CONFIG,
+) -> Compiled:
     """The servers that these Ingresses make; those of other controllers are left out."""
-    return _Compiler(secret).run(ingresses, our_classes(classes))
+    return _Compiler(secret, config_map, config).run(ingresses, our_classes(classes))
 
 
 class _Compiler:
     """One pass over all Ingresses; thrown away afterwards."""
 
-    def __init__(self, secret: Lookup) -> None:
+    def __init__(self, secret: Lookup, config_map: Lookup, config: ControllerConfig) -> None:
         self.secret = secret
+        self.config_map = config_map
+        self.config = config
         self.problems: list[Problem] = []
-        root = _Location(ROOT, "Prefix", None, None, Settings(), is_default=True, is_backend_only=True)
+        settings = replace(config.defaults, external_auth=None, allow=(), deny=(), force_ssl_redirect=False)
+        root = _Location(ROOT, "Prefix", None, None, settings, is_default=True, is_backend_only=True)
         self.servers = {DEFAULT_SERVER: _Server(DEFAULT_SERVER, root, {(ROOT, "Prefix"): root})}
 
     def run(self, ingresses: Iterable[JsonObject], classes: frozenset[str]) -> Compiled:
         ours = oldest_first(ingress for ingress in ingresses if is_ours(ingress, classes))
         read = []
         for ingress in ours:
-            settings, problems = read_settings(ingress, secret=self.secret)
+            settings, problems = read_settings(
+                ingress, secret=self.secret, config_map=self.config_map, config=self.config
+            )
             self.problems += problems
             read.append((ingress, settings))
         mains = [(ingress, settings) for ingress, settings in read if settings.canary is None]
         for ingress, settings in mains:
             self._make_servers(ingress, settings)
+        self._check_aliases()
         for ingress, settings in mains:
             self._add_paths(ingress, settings)
         for ingress, settings in read:
@@ -121,7 +137,7 @@ class _Compiler:
                 root = _Location(ROOT, "Prefix", default, key, settings, is_default=True, is_backend_only=True)
                 server = self.servers[host] = _Server(host, root, {(ROOT, "Prefix"): root})
             if not server.aliases:
-                server.aliases = settings.server_alias
+                server.aliases, server.alias_owner = settings.server_alias, key
             server.www = server.www or settings.from_to_www_redirect
             if server.certificate is None and spec.get("tls") and host != DEFAULT_SERVER:
                 server.certificate = self._certificate(ingress, host)
@@ -143,6 +159,22 @@ class _Compiler:
         namespace = ingress["metadata"].get("namespace") or "default"
         return BackendRef(namespace, service["name"], port.get("number") or port.get("name") or 0)
 
+    def _check_aliases(self) -> None:
+        """An alias that is a host, or another host's alias already, is left out and told."""
+        held: dict[str, str] = {}
+        for server in self.servers.values():
+            kept = []
+            for alias in server.aliases:
+                other = alias if alias in self.servers else held.setdefault(alias, server.host)
+                if other == server.host:
+                    kept.append(alias)
+                elif server.alias_owner is not None:
+                    why = "is a host of its own" if other == alias else f"is an alias of {other}"
+                    self._tell(
+                        server.alias_owner, "ConflictingRule", f"server-alias: {alias} {why} already; it is ignored"
+                    )
+            server.aliases = tuple(alias for alias in kept if alias != server.host)
+
     def _tell(self, key: ObjectKey, reason: str, message: str) -> None:
         self.problems.append(Problem(key, reason, message))
 
@@ -158,11 +190,11 @@ class _Compiler:
             backend = self._backend(ingress, entry.get("backend") or {}, f"{place}.backend")
             if backend is None or not self._is_pattern(key, path, settings):
                 continue
-            held = server.locations.get((path, path_type))
+            held, here = server.locations.get((path, path_type)), settings_at(path, settings, self.config)
             if held is None:
-                server.locations[path, path_type] = _Location(path, path_type, backend, key, settings)
+                server.locations[path, path_type] = _Location(path, path_type, backend, key, here)
             elif held.is_default:
-                held.backend, held.ingress, held.settings = backend, key, settings
+                held.backend, held.ingress, held.settings = backend, key, here
                 held.is_default = held.is_backend_only = False
             elif held.ingress != key:
                 named = "_" if host == DEFAULT_SERVER else host
@@ -172,7 +204,7 @@ class _Compiler:
     def _check_path(self, key: ObjectKey, entry: JsonObject, path: str, *, uses_regex: bool) -> None:
         """What upstream's admission refuses; here it is told, because the object is in the API already."""
         kind = entry.get("pathType")
-        if kind in ("Exact", "Prefix") and not is_plain_path(path):
+        if self.config.strict_paths and kind in ("Exact", "Prefix") and not is_plain_path(path):
             text = f"ingress contains invalid paths: path {path} cannot be used with pathType {kind}"
             self._tell(key, "InvalidPath", f"{text}; use ImplementationSpecific" if uses_regex else text)
 
@@ -254,10 +286,9 @@ class _Compiler:
         )
         locations.sort(key=lambda held: held.path.encode(), reverse=True)
         locations.sort(key=lambda held: len(held.path.encode()), reverse=True)  # stable: the longest first
-        aliases = tuple(alias for alias in server.aliases if alias != server.host and alias not in self.servers)
         return Server(
             server.host,
-            aliases,
+            server.aliases,
             tuple(_routes(server.host, locations, is_regex=is_regex)),
             is_regex,
             server.certificate,
@@ -343,12 +374,9 @@ def _pem(secret: JsonObject | None, name: str) -> bytes:
 
 def _mismatch(certificate: bytes, host: str, secret: ObjectKey) -> str:
     """Why the certificate is not for this host; "" if it is."""
-    from emulator.ingress.certificates import names_of
+    from emulator.ingress.certificates import is_for, names_of
 
     names = names_of(certificate)
     if names is None:
         return f"secret {secret} does not contain a valid certificate"
-    wild = "*." + host.partition(".")[2]
-    if host.lower() in names or wild.lower() in names:
-        return ""
-    return f"the certificate of secret {secret} is not for {host}"
+    return "" if is_for(names, host) else f"the certificate of secret {secret} is not for {host}"

@@ -17,6 +17,9 @@ TRUE, FALSE = ("1", "t", "T", "TRUE", "true", "True"), ("0", "f", "F", "FALSE", 
 SIZE = re.compile(r"(\d+)([kKmMgG]?)")
 FACTORS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 ALIAS = re.compile(r"(?:\*\.)?[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?|~\S+")
+HEADER_NAME = re.compile(r"[A-Za-z0-9_-]+")
+TIME = re.compile(r"(\d+)(ms|[smhdwMy])")
+UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "M": 2592000, "y": 31536000}
 NEXT_UPSTREAM = (
     "error", "timeout", "invalid_header", "http_500", "http_502", "http_503", "http_504", "http_403", "http_404",
     "http_429", "non_idempotent", "off",
@@ -67,6 +70,17 @@ def one_of(*allowed: str) -> Reader:
     return read
 
 
+def number_of(*allowed: int) -> Reader:
+    def read(text: str) -> int:
+        return int(one_of(*map(str, allowed))(text))
+
+    return read
+
+
+def method(text: str) -> str:
+    return str(one_of("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE")(text))
+
+
 def protocol(text: str) -> str:
     return str(one_of("HTTP", "HTTPS", "AUTO_HTTP", "GRPC", "GRPCS", "FCGI")(text.strip().upper()))
 
@@ -84,9 +98,42 @@ def next_upstream(text: str) -> tuple[str, ...]:
 
 def networks(text: str) -> tuple[Network, ...]:
     try:
-        return tuple(ipaddress.ip_network(part, strict=False) for part in words(text))
+        found = tuple(ipaddress.ip_network(part, strict=False) for part in words(text))
     except ValueError as error:
         raise ValueError(f"must be addresses or CIDR ranges separated by commas ({error})") from error
+    if not found:
+        raise ValueError("must be addresses or CIDR ranges separated by commas")
+    return found
+
+
+def header_names(text: str) -> tuple[str, ...]:
+    found = words(text)
+    if any(not HEADER_NAME.fullmatch(name) for name in found):
+        raise ValueError('must be names of headers separated by commas, such as "X-User, X-Email"')
+    return found
+
+
+def header(text: str) -> str:
+    """In lower case, as headers of requests are looked up."""
+    if not HEADER_NAME.fullmatch(text):
+        raise ValueError('must be the name of a header, such as "X-Real-IP"')
+    return text.lower()
+
+
+def cache_durations(text: str) -> tuple[tuple[int, float], ...]:
+    """Statuses and seconds, as in proxy_cache_valid: codes, then a time; one without codes is for 200, 301 and 302."""
+    found: dict[int, float] = {}
+    for entry in words(text):
+        parts = entry.split()
+        codes = [part for part in parts if re.fullmatch(r"\d{3}", part)]
+        times = [TIME.fullmatch(part) for part in parts[len(codes) :]]
+        if parts[: len(codes)] != codes or not times or None in times:
+            raise ValueError('must be codes with a time, separated by commas, such as "200 202 10m, 401 5m"')
+        seconds = sum(int(time[1]) * UNITS[time[2]] for time in times if time)
+        found |= dict.fromkeys((int(code) for code in codes or ("200", "301", "302")), float(seconds))
+    if not found:
+        raise ValueError('must be codes with a time, separated by commas, such as "200 202 10m, 401 5m"')
+    return tuple(found.items())
 
 
 def codes(text: str) -> tuple[int, ...]:
@@ -111,6 +158,7 @@ def aliases(text: str) -> tuple[str, ...]:
 
 
 def url(text: str) -> str:
+    text = text.strip()
     if not re.fullmatch(r"\$?\w[\w+.$-]*://[^\s{}]+(?:\{\w+\}[^\s]*)?", text):
         raise ValueError("must be a URL such as https://example.com/path")
     return text
@@ -122,6 +170,7 @@ def url_or_path(text: str) -> str:
 
 
 def path(text: str) -> str:
+    text = text.strip()
     if not text.startswith("/") or re.search(r"\s", text):
         raise ValueError('must be a path such as "/app"')
     return text
@@ -134,6 +183,7 @@ def word(text: str) -> str:
 
 
 def plain(text: str) -> str:
+    text = text.strip()
     if re.search(r"[\r\n\0]", text):
         raise ValueError("must be one line")
     return text
@@ -144,6 +194,32 @@ def reference(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9.-]+(?:/[a-z0-9.-]+)?", text):
         raise ValueError("must be a name, or a namespace and a name separated by a slash")
     return text
+
+
+def variables(text: str) -> str:
+    """Text made of nginx' variables."""
+    if not re.fullmatch(r"[A-Za-z0-9_${}-]*", text):
+        raise ValueError("may hold only variables, letters, digits, - and _")
+    return text
+
+
+def basic(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._~/:-]+", text):
+        raise ValueError("may hold only letters, digits and . _ ~ / : -")
+    return text
+
+
+def ciphers(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9+:_!-]+", text):
+        raise ValueError('must be names of ciphers as OpenSSL has them, such as "HIGH:!MD5"')
+    return text
+
+
+def tls_versions(text: str) -> tuple[str, ...]:
+    found = tuple(sorted(set(text.split())))
+    if not found or not {*found} <= {"TLSv1.2", "TLSv1.3"}:
+        raise ValueError("must be words of TLSv1.2, TLSv1.3")
+    return found
 
 
 def pattern(text: str) -> re.Pattern[str]:

@@ -12,6 +12,9 @@ from typing import Any, TypeVar
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
+from emulator.ingress.io.tls import backend_context, shows_its_name
+from emulator.ingress.model import BackendTls
+
 Dial = Callable[[str, int], Awaitable[socket.socket]]
 KEEPALIVE_SECONDS = 60.0  # ingress-nginx upstream-keepalive-timeout
 MAX_IDLE = 320  # upstream-keepalive-connections, of all backends together
@@ -68,20 +71,36 @@ P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 
 async def connected(
-    dial: Dial, host: str, port: int, seconds: float, protocol: Callable[[], P], *, secure: bool, alpn: str = "http/1.1"
+    dial: Dial,
+    host: str,
+    port: int,
+    seconds: float,
+    protocol: Callable[[], P],
+    *,
+    secure: bool | BackendTls,
+    alpn: str = "http/1.1",
 ) -> P:
-    """A connection with this protocol, TLS included. Raises CannotConnect."""
+    """A connection with this protocol, TLS included; secure True is TLS with nothing asked of it. Raises CannotConnect."""
     sock = await dialled(dial, host, port, seconds)
+    tls = secure if isinstance(secure, BackendTls) else None
     try:
         async with asyncio.timeout(seconds):
-            _, made = await asyncio.get_running_loop().create_connection(
-                protocol, sock=sock, ssl=unverified(alpn) if secure else None, server_hostname="" if secure else None
+            transport, made = await asyncio.get_running_loop().create_connection(
+                protocol,
+                sock=sock,
+                ssl=(backend_context(tls, alpn) if tls is not None else unverified(alpn)) if secure else None,
+                server_hostname=(tls.server_name if tls is not None else "") if secure else None,
             )
+            if tls is not None and not shows_its_name(transport, tls):
+                transport.abort()
+                raise CannotConnect(f"{host}:{port}: its certificate is not for {tls.verified_name}")
             return made
+    except CannotConnect:
+        raise
     except TimeoutError as error:
         sock.close()
         raise CannotConnect(f"{host}:{port}: no TLS within {seconds:g} s", timed_out=True) from error
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a server name that is none
         sock.close()
         raise CannotConnect(f"{host}:{port}: {error}") from error
     except BaseException:

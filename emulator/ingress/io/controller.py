@@ -17,13 +17,13 @@ import aiohttp
 from aiohttp import web
 
 from emulator.api.errors import ApiError, StartError
-from emulator.api.kinds import ENDPOINT_SLICE, EVENT, INGRESS, INGRESS_CLASS, SECRET, SERVICE
-from emulator.api.meta import ObjectKey
+from emulator.api.kinds import CONFIG_MAP, ENDPOINT_SLICE, EVENT, INGRESS, INGRESS_CLASS, SECRET, SERVICE
+from emulator.api.meta import JsonObject, ObjectKey, key_of
 from emulator.client.index import Change
 from emulator.client.io.informer import Informers
 from emulator.client.io.protocol import Client
 from emulator.ingress.backends import default_port, port_id, single_place
-from emulator.ingress.events import Told, problem_event
+from emulator.ingress.events import Told, kind_of, problem_event
 from emulator.ingress.io.alpn import ByAlpn
 from emulator.ingress.io.backends import client as backend_client
 from emulator.ingress.io.http1 import Door, Http1Incoming, read_head
@@ -43,7 +43,7 @@ BACKLOG = 1024
 DRAIN_SECONDS = 5.0
 KEEPALIVE_SECONDS = 75.0  # ingress-nginx keep-alive
 MAX_HEADER_BYTES = 32 * 1024  # large-client-header-buffers 4 8k
-KINDS = (INGRESS, INGRESS_CLASS, SERVICE, ENDPOINT_SLICE, SECRET)
+KINDS = (INGRESS, INGRESS_CLASS, SERVICE, ENDPOINT_SLICE, SECRET, CONFIG_MAP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,7 @@ class IngressController:
         self._services = ServiceMap()
         self._endpoints: dict[tuple[BackendRef, bool], tuple[Endpoint, ...]] = {}  # of backends asked since a change
         self._router: Router = build((), (), secret=lambda _: None)
+        self._config_maps: set[ObjectKey] = set()  # those that this router was made with, or would have been
         self._stale = True
         self._calling: asyncio.Handle | None = None
         self._told = Told()
@@ -163,6 +164,8 @@ class IngressController:
             self._services.apply(change)
             self._endpoints.clear()
             return
+        if change.kind is CONFIG_MAP and key_of(change.object) not in self._config_maps:
+            return
         self._stale = True
         if self._calling is None:
             self._calling = asyncio.get_running_loop().call_soon(self._rebuild)
@@ -173,22 +176,29 @@ class IngressController:
             return
         self._stale = False
         self._endpoints.clear()
-        secrets = self._informers[SECRET].index
+        self._config_maps.clear()
         self._router = build(
-            self._informers[INGRESS].index, self._informers[INGRESS_CLASS].index, secret=secrets.by_key
+            self._informers[INGRESS].index,
+            self._informers[INGRESS_CLASS].index,
+            secret=self._informers[SECRET].index.by_key,
+            config_map=self._config_map,
         )
         for problem in self._told.news(self._router.problems):
             self._tasks.start(self._warn(problem))
 
+    def _config_map(self, key: ObjectKey) -> JsonObject | None:
+        self._config_maps.add(key)
+        return self._informers[CONFIG_MAP].index.by_key(key)
+
     async def _warn(self, problem: Problem) -> None:
-        """One Warning event for each problem of an Ingress, until it is mended."""
-        ingress = self._informers[INGRESS].index.by_key(problem.ingress)
-        if ingress is None or not names_a_class(ingress):
+        """One Warning event for each problem of an Ingress or a ConfigMap, until it is mended."""
+        about = self._informers[kind_of(problem)].index.by_key(problem.about)
+        if about is None or (problem.kind == "Ingress" and not names_a_class(about)):
             return  # one that names no class is served too, but it was not written for this controller
         at = self._at()
         self._serial += 1
         suffix = f"{int(at.timestamp() * 1e6) * 1000 + self._serial % 1000:x}"
-        event = problem_event(problem, ingress, at, suffix)
+        event = problem_event(problem, about, at, suffix)
         try:
             await self._client.create(EVENT, event)
         except ApiError as error:  # its namespace is gone, or the API is

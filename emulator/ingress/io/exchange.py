@@ -25,7 +25,7 @@ from emulator.ingress.io.upstream import (
     Timeouts,
 )
 from emulator.ingress.messages import BadMessage, ResponseHead
-from emulator.ingress.model import Header, Proxy, Request
+from emulator.ingress.model import Header, Proxy, Request, Settings
 
 NEVER_PASSED = HOP_BY_HOP | {
     "connection", "date", "server", "x-pad", "x-accel-expires", "x-accel-redirect", "x-accel-buffering",
@@ -108,13 +108,23 @@ async def ask(
         status = HTTPStatus.GATEWAY_TIMEOUT if error.timed_out else HTTPStatus.BAD_GATEWAY
         raise Failed(status, str(error), "timeout" if error.timed_out else "error") from error
     except TimedOut as error:
-        retry = "timeout" if head.method in REPEATABLE and not body.began else ""
+        retry = "timeout" if is_repeatable(head, settings, body) else ""
         raise Failed(HTTPStatus.GATEWAY_TIMEOUT, str(error), retry) from error
     except BrokenOff as error:
-        retry = "error" if head.method in REPEATABLE and not body.began else ""
+        retry = "error" if is_repeatable(head, settings, body) else ""
         raise Failed(HTTPStatus.BAD_GATEWAY, str(error), retry) from error
     except BadMessage as error:
         raise Failed(HTTPStatus.BAD_REQUEST, str(error)) from error
+
+
+def is_repeatable(head: Request, settings: Settings, body: Body) -> bool:
+    """Whether a request that was sent may be sent again to another endpoint."""
+    return (head.method in REPEATABLE or "non_idempotent" in settings.next_upstream) and not body.began
+
+
+def is_retried(answered: BackendAnswer, head: Request, settings: Settings, body: Body) -> bool:
+    """Whether proxy-next-upstream has another endpoint asked after this answer."""
+    return answered.head.status in settings.next_statuses and is_repeatable(head, settings, body)
 
 
 async def _question(head: Request, proxy: Proxy, headers: list[Header], body: Body) -> Question:
@@ -159,6 +169,8 @@ def answer_headers(said: ResponseHead, head: Request, proxy: Proxy, cookies: tup
     dropped = NEVER_PASSED
     if "connection" in said.fields:
         dropped = dropped | {name.strip().lower() for name in said.fields["connection"].split(",")}
+    if proxy.settings.controller.hidden_headers:
+        dropped = dropped | proxy.settings.controller.hidden_headers
     if proxy.response_headers:
         dropped = dropped | {name.lower() for name, _ in proxy.response_headers}
     headers = [header for header in said.headers if header[0].lower() not in dropped]

@@ -36,11 +36,11 @@ def reason_of(status: int) -> str:
         return ""
 
 
-async def send(incoming: Incoming, decision: Respond | Redirect) -> None:
-    """The answer that a decision stands for."""
+async def send(incoming: Incoming, decision: Respond | Redirect, more: tuple[Header, ...] = ()) -> None:
+    """The answer that a decision stands for. more: headers besides its own."""
     location = (("Location", decision.location),) if isinstance(decision, Redirect) else ()
     body = decision.body if isinstance(decision, Respond) else ""
-    await answer(incoming, decision.status, body, (*location, *decision.headers))
+    await answer(incoming, decision.status, body, (*location, *more, *decision.headers))
 
 
 async def answer(

@@ -10,6 +10,7 @@ from typing import Protocol
 import aiohttp
 from yarl import URL
 
+from emulator.ingress.authcache import Answer, AuthCache
 from emulator.ingress.balance import Balancer
 from emulator.ingress.externalauth import Passes, question, verdict
 from emulator.ingress.headers import error_headers
@@ -19,7 +20,7 @@ from emulator.ingress.io.exchange import Body, Failed, TooLarge
 from emulator.ingress.io.incoming import Incoming
 from emulator.ingress.io.upstream import Asker, BackendAnswer, BrokenOff, Place, Question, TimedOut, Timeouts, Upstreams
 from emulator.ingress.messages import SWITCHING, BadMessage
-from emulator.ingress.model import Header, Proxy, Redirect, Request, Respond
+from emulator.ingress.model import BackendTls, Header, Proxy, Redirect, Request, Respond
 from emulator.ingress.ratelimit import ConnectionLimiter, RateLimiter
 from emulator.ingress.router import Router
 from emulator.io import clock
@@ -56,7 +57,8 @@ class IngressServer:
         self._dial = dial
         self._upstreams = Upstreams(dial)
         self._http2: Asker | None = None
-        self._balancer = Balancer()
+        self._balancer = Balancer(at=clock.utc_now)
+        self._auth_cache = AuthCache()
         self._limiter = RateLimiter()
         self._connections = ConnectionLimiter()
 
@@ -76,7 +78,8 @@ class IngressServer:
             await self._proxied(incoming, head, decision)
             return
         if not self._connections.enter(owner, limits, head.client):
-            await pages.answer(incoming, HTTPStatus.SERVICE_UNAVAILABLE)
+            status = decision.settings.controller.connections_status
+            await pages.answer(incoming, status, headers=decision.response_headers)
             return
         try:
             await self._proxied(incoming, head, decision)
@@ -108,7 +111,7 @@ class IngressServer:
         if settings.external_auth is not None:
             ruling = await self._asked(head, proxy)
             if not isinstance(ruling, Passes):
-                await pages.send(incoming, ruling)
+                await pages.send(incoming, ruling, proxy.response_headers)
                 return
             more, cookies = ruling.request_headers, ruling.response_cookies
         if head.headers.get("expect", "").lower() == "100-continue":
@@ -116,7 +119,8 @@ class IngressServer:
         try:
             await self._carried(incoming, head, proxy, more, cookies)
         except TooLarge:
-            await pages.answer(incoming, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, close=True)
+            status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+            await pages.answer(incoming, status, headers=proxy.response_headers, close=True)
         except Failed as error:
             log.debug("%s %s%s: %s", head.method, head.host, head.path, error)
             await pages.answer(incoming, error.status, headers=proxy.response_headers)
@@ -141,7 +145,8 @@ class IngressServer:
         body = Body(incoming, settings.body_size_bytes)
         failed: list[Endpoint] = []
         tries = settings.next_upstream_tries or len(endpoints)
-        gives_up = clock.now() + settings.next_upstream_timeout_seconds
+        late = settings.next_upstream_timeout_seconds
+        gives_up = clock.now() + late
         while True:
             choice = self._balancer.choose(proxy, head, endpoints, self._rng, failed=failed)
             if choice is None:  # every endpoint was tried
@@ -151,12 +156,17 @@ class IngressServer:
             place = Place(choice.endpoint.address, choice.endpoint.port, _is_secure(proxy, head))
             try:
                 answered = await exchange.ask(self._asker(proxy), head, proxy, place, headers, body)
-                break
+                if not settings.next_statuses or not exchange.is_retried(answered, head, settings, body):
+                    break
+                failed.append(choice.endpoint)
+                if len(failed) >= min(tries, len(endpoints)) or (late and clock.now() >= gives_up):
+                    break
+                answered.release()
             except Failed as error:
                 failed.append(choice.endpoint)
                 left = len(failed) < min(tries, len(endpoints))
-                late = settings.next_upstream_timeout_seconds and clock.now() >= gives_up
-                if late or not (left and error.retry and error.retry in settings.next_upstream):
+                is_late = late and clock.now() >= gives_up
+                if is_late or not (left and error.retry and error.retry in settings.next_upstream):
                     raise
         try:
             await self._passed_back(incoming, head, answered, proxy, cookies)
@@ -211,6 +221,9 @@ class IngressServer:
         """auth-url: the other server's ruling."""
         auth = proxy.settings.external_auth
         assert auth is not None
+        kept = self._auth_cache.find(auth, proxy.route, head, clock.now())
+        if kept is not None:
+            return verdict(auth, head, *kept)
         request_id = dict(proxy.request_headers.set).get("X-Request-ID", "")
         asked = question(auth, head, request_id)
         timeout = aiohttp.ClientTimeout(total=AUTH_SECONDS)
@@ -219,12 +232,16 @@ class IngressServer:
                 asked.method, URL(asked.url), headers=asked.headers, timeout=timeout, allow_redirects=False
             ) as answered:
                 named = {name.lower(): value for name, value in answered.headers.items()}
-                return verdict(auth, head, answered.status, named, answered.headers.getall("Set-Cookie", []))
+                answer = Answer(answered.status, named, tuple(answered.headers.getall("Set-Cookie", [])))
+                self._auth_cache.keep(auth, proxy.route, head, answer, clock.now())
+                return verdict(auth, head, *answer)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             return Respond(HTTPStatus.INTERNAL_SERVER_ERROR, f"the auth server does not answer: {error}")
 
 
-def _is_secure(proxy: Proxy, head: Request) -> bool:
+def _is_secure(proxy: Proxy, head: Request) -> bool | BackendTls:
     """AUTO_HTTP asks the backend as the client asked."""
     protocol = proxy.settings.backend_protocol
-    return protocol in ("HTTPS", "GRPCS") or (protocol == "AUTO_HTTP" and head.scheme == "https")
+    if protocol in ("HTTPS", "GRPCS") or (protocol == "AUTO_HTTP" and head.scheme == "https"):
+        return proxy.settings.backend_tls or True
+    return False

@@ -1,18 +1,22 @@
-"""TLS contexts of the ingress: one for each certificate, chosen by SNI, replaced when a Secret changes."""
+"""TLS contexts of the ingress: one for each certificate, chosen by SNI, replaced when a Secret changes; those for backends."""
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import logging
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable
 from tempfile import NamedTemporaryFile
 
-from emulator.ingress.model import Certificate
+from emulator.ingress.certificates import is_for, names_of
+from emulator.ingress.model import BackendTls, Certificate
 
 log = logging.getLogger(__name__)
 
 MAX_CONTEXTS = 1024
+VERSIONS = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
 
 
 class Contexts:
@@ -49,8 +53,47 @@ def _context(certificate: bytes, key: bytes) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["h2", "http/1.1"])
+    _load_pair(context, certificate, key)
+    return context
+
+
+def _load_pair(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
     with NamedTemporaryFile("wb", prefix="kubemu-", suffix=".pem") as file:
         file.write(key.rstrip() + b"\n" + certificate)
         file.flush()
         context.load_cert_chain(file.name)
+
+
+# -- to backends -------------------------------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=64)
+def backend_context(tls: BackendTls, alpn: str) -> ssl.SSLContext:
+    """What proxy-ssl annotations ask for. Raises ssl.SSLError for PEM or ciphers that are none.
+
+    Who the certificate is for is looked at afterwards (`shows_its_name`): nginx may check a name that it does not send.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if tls.authority:
+        context.load_verify_locations(cadata=tls.authority.decode("ascii", "replace"))
+        context.set_ciphers(tls.ciphers)
+        versions = [VERSIONS[name] for name in tls.protocols]
+        context.minimum_version, context.maximum_version = min(versions), max(versions)
+    if tls.verified_name:
+        context.verify_mode = ssl.CERT_REQUIRED
+    if tls.certificate:
+        _load_pair(context, tls.certificate, tls.key)
+    context.set_alpn_protocols([alpn])
     return context
+
+
+def shows_its_name(transport: asyncio.BaseTransport, tls: BackendTls) -> bool:
+    """Whether the backend's certificate is for the name that is expected; True when none is."""
+    if not tls.verified_name:
+        return True
+    connection: ssl.SSLObject = transport.get_extra_info("ssl_object")
+    shown = connection.getpeercert(binary_form=True)
+    names = names_of(ssl.DER_cert_to_PEM_cert(shown).encode()) if shown else None
+    return names is not None and is_for(names, tls.verified_name)

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol, TypeVar, cast
 from emulator.ingress.bodies import LAST_CHUNK, chunk
 from emulator.ingress.io.backends import KEEPALIVE_SECONDS, MAX_IDLE, Dial, connected
 from emulator.ingress.messages import BadMessage, ResponseHead, request_head
-from emulator.ingress.model import Header
+from emulator.ingress.model import BackendTls, Header
 from emulator.ingress.responses import ResponseReader
 from emulator.io.tasks import TaskOwner
 
@@ -24,11 +24,11 @@ REPEATABLE = frozenset(("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"))
 
 
 class Place(NamedTuple):
-    """An endpoint."""
+    """An endpoint, and how it is asked by TLS, if it is."""
 
     host: str
     port: int
-    secure: bool = False
+    secure: bool | BackendTls = False
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"

@@ -7,15 +7,8 @@ from typing import Any
 
 import pytest
 
-from emulator.ingress.annotations import (
-    ALIASES,
-    HONOURED,
-    NOT_HONOURED,
-    PREFIX,
-    SNIPPETS,
-    WITHOUT_EFFECT,
-    read_settings,
-)
+from emulator.ingress.annotations import read_settings
+from emulator.ingress.catalogue import ALIASES, HONOURED, NOT_HONOURED, PREFIX, SNIPPETS, WITHOUT_EFFECT
 from emulator.ingress.model import CookieAffinity, Cors, ExternalAuth, Limits, Settings
 from tests.unit.ingress.world import ingress
 
@@ -24,6 +17,9 @@ def settings(**annotations: Any) -> Settings:
     found, problems = read_settings(ingress(**annotations), secret=lambda key: None)
     assert problems == ()
     return found
+
+
+METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, CONNECT, OPTIONS, TRACE"
 
 
 def told(**annotations: Any) -> list[tuple[str, str]]:
@@ -96,10 +92,57 @@ def test_what_cannot_be_read_is_told_and_ignored(name: str, text: str, message: 
     assert told(**{name: text}) == [("InvalidAnnotation", message)]
 
 
-def test_ranges_that_are_none_say_why() -> None:
-    ((reason, message),) = told(whitelist_source_range="10.0.0.0/8,nowhere")
-    assert reason == "InvalidAnnotation"
-    assert "must be addresses or CIDR ranges separated by commas ('nowhere' does not appear to be" in message
+DENIED = [
+    (
+        {"whitelist_source_range": "10.0.0.0/8,nowhere"},
+        "must be addresses or CIDR ranges separated by commas ('nowhere'",
+    ),
+    ({"allowlist_source_range": ""}, "must be addresses or CIDR ranges separated by commas"),
+    ({"denylist_source_range": "x"}, "must be addresses or CIDR ranges separated by commas"),
+    ({"auth_type": "digest"}, '"digest" must be one of basic'),
+    ({"auth_type": "basic", "auth_secret": "a/b/c"}, "must be a name, or a namespace and a name separated by a slash"),
+    ({"auth_url": "nowhere"}, '"nowhere" must be a URL such as https://example.com/path'),
+    ({"auth_url": "http://a/", "auth_method": "FETCH"}, '"FETCH" must be one of GET,'),
+    (
+        {"auth_url": "http://a/", "auth_response_headers": "X-User, X Mail"},
+        "must be names of headers separated by commas",
+    ),
+    ({"auth_url": "http://a/", "auth_cache_duration": "200"}, '"200" must be codes with a time'),
+    ({"proxy_ssl_secret": "a b"}, "must be a name, or a namespace and a name separated by a slash"),
+]
+
+
+@pytest.mark.parametrize(("annotations", "why"), DENIED)
+def test_what_must_not_be_ignored_closes_the_location(annotations: dict[str, Any], why: str) -> None:
+    found, problems = read_settings(ingress(**annotations), secret=lambda key: None)
+    assert why in found.denied
+    assert [problem.reason for problem in problems] == ["InvalidAnnotation"]
+    assert problems[0].message.endswith(f"{found.denied}; every request is answered with 503")
+
+
+def test_alone_it_is_ignored() -> None:
+    assert told(auth_method="FETCH") == [
+        ("InvalidAnnotation", f'auth-method: "FETCH" must be one of {METHODS}; it is ignored')
+    ]
+
+
+NEXT = [("error timeout", set()), ("error http_502 http_503", {502, 503}), ("off", set())]
+
+
+@pytest.mark.parametrize(("text", "statuses"), NEXT)
+def test_answers_after_which_another_endpoint_is_asked(text: str, statuses: set[int]) -> None:
+    assert settings(proxy_next_upstream=text).next_statuses == statuses
+
+
+def test_what_is_read_and_not_honoured_is_told() -> None:
+    _, problems = read_settings(ingress(load_balance="ewma", backend_protocol="FCGI"), secret=lambda key: None)
+    assert [problem.message.partition("; ")[2] for problem in problems] == ["the answer is 502", "endpoints take turns"]
+    assert settings(load_balance="round_robin") == Settings()
+
+
+def test_a_cookie_of_an_expression_needs_a_path() -> None:
+    _, problems = read_settings(ingress(affinity="cookie", use_regex="true"), secret=lambda key: None)
+    assert [problem.message.partition("; ")[2] for problem in problems] == [f"set {PREFIX}session-cookie-path"]
 
 
 @pytest.mark.parametrize("name", SNIPPETS)
@@ -127,14 +170,19 @@ def test_the_tables_do_not_overlap() -> None:
 
 def test_every_honoured_annotation_changes_the_settings_or_belongs_to_a_group() -> None:
     """No name stands in the table without being used: each value is read back from the settings."""
-    about_the_secret = ("auth-type", "auth-secret", "auth-secret-type", "auth-realm")  # held by the router's tests
+    held_elsewhere = (  # where there are Secrets, ConfigMaps and a configuration of the controller
+        "auth-type", "auth-secret", "auth-secret-type", "auth-realm", "auth-proxy-set-headers", "custom-headers",
+        "enable-global-auth", "load-balance", "proxy-ssl-ciphers", "proxy-ssl-name", "proxy-ssl-protocols",
+        "proxy-ssl-secret", "proxy-ssl-server-name", "proxy-ssl-verify",
+    )  # fmt: skip
     samples = {name: sample_of(name) for name in HONOURED}
     base: dict[str, Any] = {
         "enable_cors": "true", "affinity": "cookie", "canary": "true", "canary_by_header": "X", "limit_rps": "1",
-        "auth_url": "http://a/",
+        "auth_url": "http://a/", "upstream_hash_by": "$uri", "upstream_hash_by_subset": "true",
+        "session_cookie_path": "/",
     }  # fmt: skip
     for name, text in samples.items():
-        if name in about_the_secret:
+        if name in held_elsewhere:
             continue
         key = name.replace("-", "_")
         without: dict[str, Any] = {other: value for other, value in base.items() if other != key}
@@ -148,7 +196,7 @@ def sample_of(name: str) -> str:
     """A value that is not the default."""
     special = {
         "affinity": "cookie", "affinity-canary-behavior": "legacy", "affinity-mode": "persistent", "app-root": "/x",
-        "auth-method": "POST", "auth-url": "http://b/", "backend-protocol": "HTTPS", "canary-by-header-pattern": "x.",
+        "auth-cache-duration": "200 1m", "auth-method": "POST", "auth-url": "http://b/", "backend-protocol": "HTTPS", "canary-by-header-pattern": "x.",
         "canary-weight-total": "200", "cors-allow-credentials": "false", "cors-allow-origin": "https://a.example.com",
         "custom-http-errors": "404", "permanent-redirect": "https://a/", "permanent-redirect-code": "308",
         "temporal-redirect": "https://a/", "temporal-redirect-code": "307", "proxy-body-size": "9m",

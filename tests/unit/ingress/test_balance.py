@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 
-from emulator.ingress.balance import Balancer, Choice
+import pytest
+
+from emulator.ingress.balance import Balancer, Choice, cookie_time
 from emulator.ingress.model import Proxy
 from emulator.routing.servicemap import Endpoint
 from tests.unit.ingress.world import decide, ingress, last, request, router, rule
@@ -107,18 +110,50 @@ def test_a_cookie_changes_on_failure_when_asked_to() -> None:
         assert bool(retry.set_cookie) is wanted
 
 
-def test_what_the_cookie_says() -> None:
-    made = proxy(
-        "/shop", affinity="cookie", session_cookie_expires="10", session_cookie_domain="example.com",
-        session_cookie_samesite="None", session_cookie_conditional_samesite_none="true",
-    )  # fmt: skip
-    plain = Balancer().choose(made, request("/shop"), THREE, last)
-    secure = Balancer().choose(made, request("/shop", scheme="https"), THREE, last)
-    assert plain
-    assert secure
-    rest = "; Max-Age=10; Path=/shop; Domain=example.com"
-    assert plain.set_cookie.partition(";")[1:] == (";", rest[1:] + "; HttpOnly")
-    assert secure.set_cookie.partition(";")[1:] == (";", rest[1:] + "; Secure; HttpOnly; SameSite=None")
+OLD_CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/51.0.2704.103 Safari/537.36"
+COOKIES: list[tuple[dict[str, str], dict[str, str], str]] = [
+    ({}, {}, "Path=/shop; HttpOnly"),
+    ({}, {"scheme": "https"}, "Path=/shop; Secure; HttpOnly"),
+    ({"secure": "true"}, {}, "Path=/shop; Secure; HttpOnly"),
+    ({"path": "/", "domain": "example.com"}, {}, "Domain=example.com; Path=/; HttpOnly"),
+    ({"max_age": "10"}, {}, "Max-Age=10; Path=/shop; HttpOnly"),
+    ({"expires": "10"}, {}, "Expires=Thu, 01-Jan-26 00:00:10 GMT; Path=/shop; HttpOnly"),
+    ({"expires": "-1"}, {}, "Expires=Wed, 31-Dec-25 23:59:59 GMT; Path=/shop; HttpOnly"),
+    ({"expires": "10", "max_age": "9"}, {}, "Expires=Thu, 01-Jan-26 00:00:10 GMT; Max-Age=9; Path=/shop; HttpOnly"),
+    ({"samesite": "None"}, {"user_agent": OLD_CHROME}, "Path=/shop; HttpOnly; SameSite=None"),
+    ({"samesite": "None", "conditional_samesite_none": "true"}, {"user_agent": OLD_CHROME}, "Path=/shop; HttpOnly"),
+    ({"samesite": "None", "conditional_samesite_none": "true"}, {}, "Path=/shop; HttpOnly; SameSite=None"),
+    (
+        {"samesite": "Lax", "conditional_samesite_none": "true"},
+        {"user_agent": OLD_CHROME},
+        "Path=/shop; HttpOnly; SameSite=Lax",
+    ),
+]
+
+
+@pytest.mark.parametrize(("annotations", "sent", "wanted"), COOKIES)
+def test_what_the_cookie_says(annotations: dict[str, str], sent: dict[str, str], wanted: str) -> None:
+    given: dict[str, Any] = {f"session_cookie_{name}": value for name, value in annotations.items()}
+    made = proxy("/shop", affinity="cookie", **given)
+    balancer = Balancer(at=lambda: datetime(2026, 1, 1, tzinfo=UTC))
+    choice = balancer.choose(made, request("/shop", **sent), THREE, last)
+    assert choice
+    assert choice.set_cookie.partition("; ")[2] == wanted
+
+
+def test_years_that_two_digits_do_not_tell() -> None:
+    assert cookie_time(datetime(2038, 1, 2, 3, 4, 5, tzinfo=UTC)) == "Sat, 02-Jan-2038 03:04:05 GMT"
+
+
+def test_a_subset_of_endpoints_takes_what_is_alike() -> None:
+    balancer, rng = Balancer(), counting()
+    made = proxy(upstream_hash_by="$request_uri", upstream_hash_by_subset="true", upstream_hash_by_subset_size="2")
+    five = (*FOUR, Endpoint("10.1.0.5", 8080))
+    subsets = set()
+    for number in range(50):
+        chosen = {balancer.choose(made, request(f"/{number}"), five, rng) for _ in range(20)}
+        subsets.add(frozenset(choice.endpoint for choice in chosen if choice))
+    assert subsets == {frozenset(five[:2]), frozenset(five[2:4]), frozenset((five[4], five[0]))}
 
 
 def test_a_cookie_keeps_a_client_at_the_canary_or_away_from_it() -> None:

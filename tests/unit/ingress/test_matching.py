@@ -154,7 +154,7 @@ def test_the_oldest_keeps_a_path_and_the_younger_is_told() -> None:
     assert service_of(decide(made, "/a")) == "old"
     assert service_of(decide(made, "/b")) == "young"
     told = 'host "web.example.com" and path "/a" is already defined in ingress shop/old'
-    assert [(p.ingress.name, p.reason, p.message) for p in made.problems] == [("young", "ConflictingRule", told)]
+    assert [(p.about.name, p.reason, p.message) for p in made.problems] == [("young", "ConflictingRule", told)]
 
 
 def test_of_one_second_the_greater_name_is_the_older() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -149,7 +150,7 @@ AUTH = ExternalAuth(
 def test_what_an_auth_server_is_asked() -> None:
     sent = request("/a?b=c", method="POST", client="192.0.2.1", authorization="x", content_length="5", host=HOST)
     asked = question(AUTH, sent, "id")
-    assert (asked.method, asked.url) == ("POST", "http://auth.example.com/check?host=web.example.com")
+    assert (asked.method, asked.url) == ("GET", "http://auth.example.com/check?host=web.example.com")
     assert dict(asked.headers) == {
         "Host": "auth.example.com",
         "X-Original-URL": "http://web.example.com/a?b=c",
@@ -161,6 +162,14 @@ def test_what_an_auth_server_is_asked() -> None:
         "X-Auth-Request-Redirect": "/a?b=c",
         "authorization": "x",
     }
+
+
+def test_headers_and_the_method_of_an_auth_server() -> None:
+    more = (("X-Uri", "$request_uri"), ("X-Real-IP", "10.0.0.9"), ("X-Nothing", ""))
+    asked = question(replace(AUTH, method="HEAD", request_headers=more), request("/a?b=c", x_uri="no"), "id")
+    headers = [header for header in asked.headers if header[0].lower() in ("x-uri", "x-real-ip", "x-nothing")]
+    assert asked.method == "HEAD"
+    assert headers == [("X-Uri", "/a?b=c"), ("X-Real-IP", "10.0.0.9")]
 
 
 def test_what_its_answer_means() -> None:

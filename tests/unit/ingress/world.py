@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from emulator.api.meta import JsonObject, ObjectKey
+from emulator.api.meta import JsonObject, ObjectKey, key_of
 from emulator.ingress.model import Decision, Proxy, Request
 from emulator.ingress.router import Router, build
 from emulator.routing.ingressclasses import built_in_classes
@@ -50,9 +50,23 @@ def secret(name: str, **data: str) -> JsonObject:
     return {"metadata": {"name": name, "namespace": "shop"}, "data": encoded}
 
 
-def router(*ingresses: JsonObject, secrets: tuple[JsonObject, ...] = ()) -> Router:
+def config_map(name: str, namespace: str = "shop", **data: str) -> JsonObject:
+    """A ConfigMap; keys by their names with _ for -."""
+    keys = {key.replace("_", "-"): value for key, value in data.items()}
+    return {"metadata": {"name": name, "namespace": namespace}, "data": keys}
+
+
+def controller(**data: str) -> JsonObject:
+    """The controller's own ConfigMap."""
+    return config_map("ingress-nginx-controller", "ingress-nginx", **data)
+
+
+def router(
+    *ingresses: JsonObject, secrets: tuple[JsonObject, ...] = (), config_maps: tuple[JsonObject, ...] = ()
+) -> Router:
     held = {ObjectKey("shop", entry["metadata"]["name"]): entry for entry in secrets}
-    return build(ingresses, built_in_classes(), secret=held.get)
+    named = {key_of(entry): entry for entry in config_maps}
+    return build(ingresses, built_in_classes(), secret=held.get, config_map=named.get)
 
 
 def request(url: str = "/", method: str = "GET", host: str = "web.example.com", **more: Any) -> Request:
