@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from emulator.ingress.forwarding import Believed
-from emulator.ingress.model import GLOBALS, Globals, Header, HeaderChanges, Request, Settings
+from emulator.ingress.model import GLOBALS, Globals, Header, HeaderChanges, Proxy, Request, Settings
 from emulator.ingress.variables import expand, http_host, request_uri
 
 HOP_BY_HOP = frozenset(
@@ -110,19 +110,27 @@ def _dropped(request: Request, settings: Settings) -> frozenset[str]:
     return dropped
 
 
-def error_headers(
-    code: int, request: Request, *, namespace: str, ingress: str, service: str, port: str, request_id: str
-) -> tuple[Header, ...]:
+def error_headers(code: int, request: Request, proxy: Proxy) -> tuple[Header, ...]:
     """What a default backend is told about the error it answers for."""
+    owner, backend = proxy.route.ingress, proxy.backend
     return (
-        ("X-Code", str(code)),
+        ("X-Code", str(int(code))),
         ("X-Format", request.headers.get("accept", "")),
+        ("X-Namespace", backend.namespace),
+        ("X-Ingress-Name", owner.name if owner is not None else ""),
+        ("X-Service-Name", backend.service),
+        ("X-Service-Port", str(backend.port)),
+    )
+
+
+def error_page_headers(code: int, request: Request, proxy: Proxy) -> tuple[Header, ...]:
+    """All that it is sent when it is asked for a page, which is not the client's request any more."""
+    return (
+        ("Host", proxy.vhost),
+        *error_headers(code, request, proxy),
         ("X-Original-URI", request_uri(request)),
-        ("X-Namespace", namespace),
-        ("X-Ingress-Name", ingress),
-        ("X-Service-Name", service),
-        ("X-Service-Port", port),
-        ("X-Request-ID", request_id),
+        ("X-Request-ID", dict(proxy.request_headers.set).get("X-Request-ID", "")),
+        ("X-Forwarded-For", request.client),
     )
 
 

@@ -28,6 +28,7 @@ from emulator.ingress.model import (
     Decision,
     Globals,
     Header,
+    HeaderChanges,
     Network,
     Problem,
     Proxy,
@@ -95,7 +96,7 @@ class Router:
         servers = tuple(servers)
         self.problems = problems
         self._redirect_code = controller.redirect_code
-        self._forwarding = controller.forwarding
+        self.forwarding = controller.forwarding
         self._hosts = Hosts(servers)
         self._servers = servers
         self._locations = {server.host: Locations(server) for server in servers}
@@ -126,8 +127,8 @@ class Router:
     ) -> Decision:
         """What to do with one request. explain: the trace also says why each other location lost."""
         trace = _Trace()
-        if self._forwarding is not None:
-            request = believed(request, self._forwarding)
+        if self.forwarding is not None and not isinstance(request, Believed):
+            request = believed(request, self.forwarding)
         decision = self._decide(request, rng, now, limiter, trace, explain=explain)
         return replace(decision, trace=tuple(trace.steps)) if trace.steps else decision
 
@@ -284,8 +285,11 @@ def _access(case: _Case, headers: tuple[Header, ...]) -> Decision | None:
     auth, proven = settings.auth, False
     if auth is not None:
         proven = basicauth.proves(auth.users, request.headers.get("authorization", ""))
-    if settings.satisfy_any and (settings.allow or settings.deny) and (auth is not None or settings.external_auth):
-        if not by_address or proven:
+    if settings.satisfy_any and (auth is not None or settings.external_auth is not None):
+        if proven or (settings.allow and not by_address):
+            case.settings = replace(settings, external_auth=None)
+            return None
+        if settings.external_auth is not None:  # it has the last word
             return None
         by_address = ""
     if by_address:
@@ -297,6 +301,14 @@ def _access(case: _Case, headers: tuple[Header, ...]) -> Decision | None:
     realm = auth.realm.replace("\\", "\\\\").replace('"', '\\"')
     challenge = ("WWW-Authenticate", f'Basic realm="{realm}"')
     return Respond(401, "user and password are needed", headers=(*headers, challenge), route=case.route)
+
+
+def asked_in_vain(route: Route, request: Request, headers: tuple[Header, ...]) -> Proxy:
+    """A request that no backend got, for the default backend that answers for its error."""
+    sent = (("X-Request-ID", request.headers.get("x-request-id", "")),)
+    backend = route.backend or BackendRef("", "", 0)
+    host = best_host(request)
+    return Proxy(route, backend, request.path, request.query, host, HeaderChanges(sent), headers, route.settings)
 
 
 def _address_refusal(case: _Case) -> str:

@@ -142,6 +142,42 @@ async def test_another_endpoint_is_asked_after_an_answer_that_says_so(cluster: C
         assert 503 in posted, "a POST is not sent again"
 
 
+async def test_pages_of_errors_whoever_made_them(cluster: Cluster) -> None:
+    async def page(request: web.BaseRequest) -> web.Response:
+        sent = request.headers
+        text = f"{sent['X-Code']} of {sent['X-Ingress-Name']} for {sent.get('X-Original-URI')}"
+        return web.Response(status=int(sent["X-Code"]), text=text)
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        return web.Response(status=int(request.query["status"]), text="from the backend")
+
+    none = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "none"}}
+    await cluster.apply({**none, "spec": {"selector": {"app": "none"}, "ports": [{"port": 8080}]}})
+    errors: Json = {"custom_http_errors": "403,404,413,500", "default_backend": "pages"}
+    rules = [
+        ingress(rule("app"), **errors, proxy_body_size="1"),
+        ingress(rule("app", host="closed.test"), name="closed", denylist_source_range="127.0.0.0/8", **errors),
+        ingress(rule("none", host="none.test"), name="none", **errors),
+        ingress(rule("app", host="alone.test"), name="alone", custom_http_errors="500"),
+    ]
+    cases = [
+        ("http://app.test/x?status=404", (404, "404 of app for /x?status=404")),
+        ("http://app.test/x?status=502", (502, "from the backend")),
+        ("http://closed.test/x", (403, "403 of closed for /x")),
+        ("http://none.test/x", (503, "503 of none for None")),
+    ]
+    async with cluster.serve("pages", page), cluster.serve("app", answer):
+        await routed(cluster, *rules)
+        for url, wanted in cases:
+            status, _, body = await curl(cluster, url)
+            assert (status, body) == wanted
+        status, _, body = await curl(cluster, "http://app.test/", "-d", "too much")
+        assert (status, body) == (413, "413 of app for /")
+        assert (await curl(cluster, "http://app.test/x?status=404", "-I"))[0] == 404
+        status, _, body = await curl(cluster, "http://alone.test/x?status=500")
+        assert (status, "404 Not Found" in body) == (404, True), "the controller's own default backend"
+
+
 # -- TLS to backends ---------------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,8 @@ from yarl import URL
 from emulator.ingress.authcache import Answer, AuthCache
 from emulator.ingress.balance import Balancer
 from emulator.ingress.externalauth import Passes, question, verdict
-from emulator.ingress.headers import error_headers
+from emulator.ingress.forwarding import believed
+from emulator.ingress.headers import error_headers, error_page_headers
 from emulator.ingress.io import exchange, pages
 from emulator.ingress.io.backends import CannotConnect, Dial
 from emulator.ingress.io.exchange import Body, Failed, TooLarge
@@ -22,7 +23,7 @@ from emulator.ingress.io.upstream import Asker, BackendAnswer, BrokenOff, Place,
 from emulator.ingress.messages import SWITCHING, BadMessage
 from emulator.ingress.model import BackendTls, Header, Proxy, Redirect, Request, Respond
 from emulator.ingress.ratelimit import ConnectionLimiter, RateLimiter
-from emulator.ingress.router import Router
+from emulator.ingress.router import Router, asked_in_vain
 from emulator.io import clock
 from emulator.routing.servicemap import Endpoint
 
@@ -67,19 +68,21 @@ class IngressServer:
         if head is None:
             await pages.answer(incoming, HTTPStatus.BAD_REQUEST, close=True)
             return
-        decision = self._backends.router().decide(head, rng=self._rng, now=clock.now(), limiter=self._limiter)
+        router = self._backends.router()
+        if router.forwarding is not None:
+            head = believed(head, router.forwarding)
+        decision = router.decide(head, rng=self._rng, now=clock.now(), limiter=self._limiter)
         if not isinstance(decision, Proxy):
             if decision.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
                 incoming.close_after()
-            await pages.send(incoming, decision)
+            await self._answered(incoming, head, decision)
             return
         limits, owner = decision.settings.limits, decision.route.ingress
         if limits is None or owner is None or not limits.connections:
             await self._proxied(incoming, head, decision)
             return
         if not self._connections.enter(owner, limits, head.client):
-            status = decision.settings.controller.connections_status
-            await pages.answer(incoming, status, headers=decision.response_headers)
+            await self._failed(incoming, head, decision, decision.settings.controller.connections_status)
             return
         try:
             await self._proxied(incoming, head, decision)
@@ -110,6 +113,9 @@ class IngressServer:
         cookies: tuple[str, ...] = ()
         if settings.external_auth is not None:
             ruling = await self._asked(head, proxy)
+            if isinstance(ruling, Respond) and ruling.status in settings.custom_http_errors:
+                await self._error_page(incoming, head, proxy, ruling.status)
+                return
             if not isinstance(ruling, Passes):
                 await pages.send(incoming, ruling, proxy.response_headers)
                 return
@@ -119,11 +125,25 @@ class IngressServer:
         try:
             await self._carried(incoming, head, proxy, more, cookies)
         except TooLarge:
-            status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-            await pages.answer(incoming, status, headers=proxy.response_headers, close=True)
+            incoming.close_after()
+            await self._failed(incoming, head, proxy, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         except Failed as error:
             log.debug("%s %s%s: %s", head.method, head.host, head.path, error)
-            await pages.answer(incoming, error.status, headers=proxy.response_headers)
+            await self._failed(incoming, head, proxy, error.status)
+
+    async def _answered(self, incoming: Incoming, head: Request, decision: Respond | Redirect) -> None:
+        """What the router said itself, or the page that custom-http-errors has for it."""
+        route = decision.route
+        if route is None or decision.status not in route.settings.custom_http_errors or route.settings.denied:
+            await pages.send(incoming, decision)
+        else:
+            await self._error_page(incoming, head, asked_in_vain(route, head, decision.headers), decision.status)
+
+    async def _failed(self, incoming: Incoming, head: Request, proxy: Proxy, status: int) -> None:
+        if status in proxy.settings.custom_http_errors:
+            await self._error_page(incoming, head, proxy, status)
+        else:
+            await pages.answer(incoming, status, headers=proxy.response_headers)
 
     async def _carried(
         self,
@@ -139,6 +159,7 @@ class IngressServer:
             endpoints = self._backends.endpoints(instead) if instead is not None else ()
             if instead is None or not endpoints:
                 raise Failed(HTTPStatus.SERVICE_UNAVAILABLE, f"{proxy.backend} has no ready endpoint")
+            more = (*more, *error_headers(HTTPStatus.SERVICE_UNAVAILABLE, head, proxy))
             proxy = instead
         settings = proxy.settings
         headers = exchange.request_headers(incoming, proxy, more)
@@ -181,41 +202,32 @@ class IngressServer:
             if "upgrade" not in head.headers:
                 raise Failed(HTTPStatus.BAD_GATEWAY, "the backend changed the protocol although nobody asked it to")
             await exchange.join(incoming, answered, proxy.settings.read_timeout_seconds)
-        elif status not in proxy.settings.custom_http_errors or not await self._error_page(
-            incoming, head, proxy, status
-        ):
+        elif status in proxy.settings.custom_http_errors:
+            await self._error_page(incoming, head, proxy, status)
+        else:
             await exchange.pass_back(incoming, head, answered, proxy, cookies)
 
-    async def _error_page(self, incoming: Incoming, head: Request, proxy: Proxy, status: int) -> bool:
-        """custom-http-errors: what the default backend says of the status; False when nobody does."""
-        instead, owner = self._backends.instead(proxy), proxy.route.ingress
-        endpoints = self._backends.endpoints(instead) if instead is not None else ()
-        if instead is None or not endpoints or owner is None:
-            return False
-        choice = self._balancer.choose(instead, head, endpoints, self._rng)
-        if choice is None:
-            return False
-        backend = proxy.backend
-        headers = error_headers(
-            status,
-            head,
-            namespace=backend.namespace,
-            ingress=owner.name,
-            service=backend.service,
-            port=str(backend.port),
-            request_id=dict(proxy.request_headers.set).get("X-Request-ID", ""),
-        )
+    async def _error_page(self, incoming: Incoming, head: Request, proxy: Proxy, status: int) -> None:
+        """custom-http-errors: what the default backend says of the status; the controller's own one says 404."""
+        instead = self._backends.instead(proxy)
+        choice = None
+        if instead is not None:
+            choice = self._balancer.choose(instead, head, self._backends.endpoints(instead), self._rng)
+        if instead is None or choice is None:
+            await pages.answer(incoming, HTTPStatus.NOT_FOUND, headers=proxy.response_headers)
+            return
         place = Place(choice.endpoint.address, choice.endpoint.port)
-        question = Question("GET", "/", (("Host", proxy.vhost), *headers))
+        method = "HEAD" if head.method == "HEAD" else "GET"
+        question = Question(method, "/", error_page_headers(status, head, proxy))
         try:
             answered = await self._upstreams.ask(place, question, Timeouts(AUTH_SECONDS, AUTH_SECONDS, AUTH_SECONDS))
         except (CannotConnect, BrokenOff, TimedOut, BadMessage):
-            return False
+            await pages.answer(incoming, HTTPStatus.BAD_GATEWAY, headers=proxy.response_headers)
+            return
         try:
             await exchange.pass_back(incoming, head, answered, instead, ())
         finally:
             answered.release()
-        return True
 
     async def _asked(self, head: Request, proxy: Proxy) -> Passes | Redirect | Respond:
         """auth-url: the other server's ruling."""

@@ -189,6 +189,29 @@ def test_any_of_address_and_password_is_enough() -> None:
     assert answers == [200, 401, 403, 403, 200, 200, 200, 401]
 
 
+ANY: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({"allowlist_source_range": "10.0.0.0/8"}, {"client": "10.0.0.1"}, "passes"),
+    ({"allowlist_source_range": "10.0.0.0/8"}, {"client": "192.0.2.1"}, "asks"),
+    ({"denylist_source_range": "10.0.0.0/8"}, {"client": "192.0.2.1"}, "asks"),
+    ({"denylist_source_range": "10.0.0.0/8"}, {"client": "10.0.0.1"}, "asks"),
+    ({"auth_type": "basic", "auth_secret": "users"}, {"authorization": "ann"}, "passes"),
+    ({"auth_type": "basic", "auth_secret": "users"}, {}, "asks"),
+]
+
+
+@pytest.mark.parametrize(("annotations", "sent", "wanted"), ANY)
+def test_an_auth_server_need_not_be_asked_when_any_is_enough(
+    annotations: dict[str, Any], sent: dict[str, Any], wanted: str
+) -> None:
+    users = (secret("users", auth=f"ann:{sha('pw')}"),)
+    made = router(ingress(rule(host=HOST), satisfy="any", auth_url="http://a/", **annotations), secrets=users)
+    if "authorization" in sent:
+        sent = {"authorization": basic("ann", "pw")}
+    decision = decide(made, **sent)
+    assert isinstance(decision, Proxy)
+    assert (decision.settings.external_auth is None) is (wanted == "passes")
+
+
 def test_limits_per_client() -> None:
     made = router(ingress(rule(host=HOST), limit_rps="2", limit_burst_multiplier="1", limit_whitelist="10.0.0.0/8"))
     limiter = RateLimiter()
