@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from emulator.api.meta import JsonObject, annotations_of, key_of
 from emulator.ingress.basicauth import can_check
@@ -31,6 +32,7 @@ from emulator.ingress.model import (
     ExternalAuth,
     Header,
     Limits,
+    Mirror,
     Problem,
     Settings,
 )
@@ -96,6 +98,7 @@ def read_settings(
         canary=_canary(reading),
         hash_subset_size=found.get("upstream-hash-by-subset-size", 3) if hashed else 0,
         backend_tls=_backend_tls(reading),
+        mirror=_mirror(reading),
         response_headers=() if reading.denied else headers,
         denied=reading.denied,
     )
@@ -267,6 +270,15 @@ def _basic_auth(reading: _Reading) -> BasicAuth | None:
         text = f"secret {key}: the password hashes of {', '.join(unknown)} have a format that cannot be checked here"
         reading.tell("InvalidAnnotation", text)
     return BasicAuth(found.get("auth-realm", ""), users, key)
+
+
+def _mirror(reading: _Reading) -> Mirror | None:
+    found = reading.found
+    if "mirror-target" not in found:
+        return None
+    target = found["mirror-target"]
+    host = found.get("mirror-host") or urlsplit(target).netloc.partition("$")[0].partition(":")[0]
+    return Mirror(target, host, found.get("mirror-request-body", True))
 
 
 def _custom_headers(reading: _Reading) -> tuple[Header, ...]:

@@ -61,6 +61,9 @@ HONOURED: Mapping[str, values.Reader] = {
     "limit-rps": values.number(),
     "limit-whitelist": values.networks,
     "load-balance": values.one_of("round_robin", "ewma"),
+    "mirror-host": values.basic,
+    "mirror-request-body": values.on_off,
+    "mirror-target": values.url,
     "permanent-redirect": values.url_or_path,
     "permanent-redirect-code": values.number(300, 308),
     "preserve-trailing-slash": values.boolean,
@@ -174,7 +177,6 @@ WITHOUT_EFFECT = (  # how nginx uses its memory and logs: nothing a client or a 
 )  # fmt: skip
 NOT_HONOURED = {  # and what takes its place
     "ssl-passthrough": "TLS ends at the ingress, and the backend gets plain HTTP",
-    "mirror-target": "no request is mirrored",
     "proxy-ssl-verify-depth": "a chain of certificates may have any length",
     "limit-rate": "answers are sent as fast as they come",
     "limit-rate-after": "answers are sent as fast as they come",

@@ -87,8 +87,7 @@ class BasicAuth:
 class ExternalAuth:
     """A request to `url` decides: 2xx passes, 401 goes to `signin` if there is one, anything else is passed on.
 
-    request_headers: more for that request, their variables not replaced yet. cache_key "": every request asks;
-    cache_seconds: statuses, and how long an answer with one is kept.
+    request_headers: more for it, variables and all. cache_key "": every request asks; cache_seconds: by status.
     """
 
     url: str
@@ -105,10 +104,7 @@ class ExternalAuth:
 
 @dataclass(frozen=True, slots=True)
 class BackendTls:
-    """How HTTPS backends are asked. certificate and key are shown to them, authority signs theirs: PEM, empty for none.
-
-    verified_name: whom their certificate must be for; "" when it is not verified. server_name: sent as SNI, "" for none.
-    """
+    """How HTTPS backends are asked; PEM, empty for none. Without verified_name they are not verified; server_name is SNI."""
 
     certificate: bytes = b""
     key: bytes = b""
@@ -119,14 +115,19 @@ class BackendTls:
     protocols: tuple[str, ...] = ("TLSv1.2",)
 
 
+class Mirror(NamedTuple):
+    """Where a copy of each request goes, variables and all. with_body: with the body, if that is short."""
+
+    target: str
+    host: str
+    with_body: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class Forwarding:
-    """use-forwarded-headers: clients are proxies, and what they say is believed.
+    """use-forwarded-headers: clients are proxies. adds: backends are told of the proxies too."""
 
-    header: who asked them, in lower case; proxies: whose word counts; adds: the backend is told the proxies too.
-    """
-
-    header: str = "x-forwarded-for"
+    header: str = "x-forwarded-for"  # who asked them, in lower case
     proxies: tuple[Network, ...] = (IPv4Network("0.0.0.0/0"),)
     adds: bool = False
 
@@ -135,8 +136,7 @@ class Forwarding:
 class Globals:
     """What the controller's ConfigMap says once for all Ingresses; the defaults are those without one.
 
-    request_headers: for backends, their variables not replaced yet; one without a value takes the client's away.
-    response_headers: for clients, likewise. hidden_headers: of backends' answers, in lower case.
+    request_headers, response_headers: for backends and clients, variables and all. hidden_headers: in lower case.
     """
 
     redirect_code: int = 308
@@ -258,6 +258,7 @@ class Settings:
     redirect_to: str = ""
     response_headers: tuple[Header, ...] = ()
     backend_tls: BackendTls | None = None
+    mirror: Mirror | None = None
     controller: Globals = GLOBALS
     denied: str = ""
 

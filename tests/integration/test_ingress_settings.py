@@ -178,6 +178,28 @@ async def test_pages_of_errors_whoever_made_them(cluster: Cluster) -> None:
         assert (status, "404 Not Found" in body) == (404, True), "the controller's own default backend"
 
 
+async def test_a_copy_is_sent_and_its_answer_dropped(cluster: Cluster) -> None:
+    async def broken(request: web.BaseRequest) -> web.Response:
+        await request.read()
+        return web.Response(status=500)
+
+    async with cluster.serve("copies", broken) as copies, cluster.serve("app", told) as served:
+        target = "http://copies.default.svc.cluster.local:8080$request_uri"
+        await routed(cluster, ingress(rule("app"), mirror_target=target))
+        assert (await curl(cluster, "http://app.test/a?b=c", "-d", "hello", "-H", "X-A: b"))[0] == 200
+
+        async def copied() -> Any:
+            return list(copies.requests)
+
+        (copy,) = await until(copied, bool)
+        assert (copy.method, copy.path, copy.headers["X-A"], copy.body) == ("POST", "/a", "b", b"hello")
+        assert copy.headers["Host"] == "copies.default.svc.cluster.local"
+        assert len(served.requests) == 1
+        silent = ingress(rule("app"), mirror_target="http://127.0.0.1:1/")
+        await routed(cluster, silent)
+        assert (await curl(cluster, "http://app.test/"))[0] == 200
+
+
 # -- TLS to backends ---------------------------------------------------------------------------------------------
 
 

@@ -19,8 +19,10 @@ from emulator.ingress.io import exchange, pages
 from emulator.ingress.io.backends import CannotConnect, Dial
 from emulator.ingress.io.exchange import Body, Failed, TooLarge
 from emulator.ingress.io.incoming import Incoming
+from emulator.ingress.io.mirror import Mirrors
 from emulator.ingress.io.upstream import Asker, BackendAnswer, BrokenOff, Place, Question, TimedOut, Timeouts, Upstreams
 from emulator.ingress.messages import SWITCHING, BadMessage
+from emulator.ingress.mirroring import copy_of
 from emulator.ingress.model import BackendTls, Header, Proxy, Redirect, Request, Respond
 from emulator.ingress.ratelimit import ConnectionLimiter, RateLimiter
 from emulator.ingress.router import Router, asked_in_vain
@@ -60,6 +62,7 @@ class IngressServer:
         self._http2: Asker | None = None
         self._balancer = Balancer(at=clock.utc_now)
         self._auth_cache = AuthCache()
+        self._mirrors = Mirrors(session)
         self._limiter = RateLimiter()
         self._connections = ConnectionLimiter()
 
@@ -91,6 +94,7 @@ class IngressServer:
 
     async def close(self) -> None:
         """End the connections to backends."""
+        await self._mirrors.close()
         await self._upstreams.close()
         if self._http2 is not None:
             await self._http2.close()
@@ -164,6 +168,8 @@ class IngressServer:
         settings = proxy.settings
         headers = exchange.request_headers(incoming, proxy, more)
         body = Body(incoming, settings.body_size_bytes)
+        if settings.mirror is not None:
+            self._mirrors.send(copy_of(settings.mirror, head, incoming.headers, body.whole()))
         failed: list[Endpoint] = []
         tries = settings.next_upstream_tries or len(endpoints)
         late = settings.next_upstream_timeout_seconds

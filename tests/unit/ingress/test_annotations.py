@@ -179,7 +179,7 @@ def test_every_honoured_annotation_changes_the_settings_or_belongs_to_a_group() 
     base: dict[str, Any] = {
         "enable_cors": "true", "affinity": "cookie", "canary": "true", "canary_by_header": "X", "limit_rps": "1",
         "auth_url": "http://a/", "upstream_hash_by": "$uri", "upstream_hash_by_subset": "true",
-        "session_cookie_path": "/",
+        "session_cookie_path": "/", "mirror_target": "http://m/",
     }  # fmt: skip
     for name, text in samples.items():
         if name in held_elsewhere:
@@ -202,7 +202,7 @@ def sample_of(name: str) -> str:
         "temporal-redirect": "https://a/", "temporal-redirect-code": "307", "proxy-body-size": "9m",
         "proxy-buffering": "on", "proxy-request-buffering": "off", "proxy-http-version": "1.0",
         "proxy-next-upstream": "off", "satisfy": "any", "session-cookie-samesite": "Lax", "session-cookie-path": "/p",
-        "ssl-redirect": "false",
+        "ssl-redirect": "false", "mirror-request-body": "off", "mirror-target": "http://m/$request_uri",
     }  # fmt: skip
     if name in special:
         return special[name]
