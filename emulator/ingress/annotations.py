@@ -6,6 +6,7 @@ annotation that changes nothing here. The names stand in `catalogue`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,9 +21,11 @@ from emulator.ingress.catalogue import (
     NOT_HONOURED,
     PREFIX,
     SNIPPETS,
+    VALIDATED,
     WITHOUT_EFFECT,
 )
 from emulator.ingress.controllerconfig import WITHOUT_CONFIG, ControllerConfig, next_statuses
+from emulator.ingress.cors import ORIGIN
 from emulator.ingress.model import (
     BackendTls,
     BasicAuth,
@@ -118,6 +121,13 @@ def _read(reading: _Reading, name: str, text: str) -> None:
         reading.found.setdefault(ALIASES.get(name, name), reader(text))
     except ValueError as error:
         reading.unread[name] = f'annotation {PREFIX}{name}: "{text}" {error}'
+        return
+    if name in VALIDATED and not re.fullmatch(VALIDATED[name], text.replace(" ", "")):
+        odd = "".join(sorted({char for char in text if not re.fullmatch(VALIDATED[name], char)}))
+        refused = (
+            f"is honoured here, but ingress-nginx refuses {odd} in it when it validates annotations, as its chart does"
+        )
+        reading.tell("RefusedUpstream", f'annotation {PREFIX}{name}: "{text}" {refused}')
 
 
 def _tell_unread_value(reading: _Reading, name: str, message: str) -> None:
@@ -164,15 +174,22 @@ def _tell_without_effect(reading: _Reading) -> None:
 def _cors(reading: _Reading) -> Cors | None:
     if not reading.found.get("enable-cors"):
         return None
+    origins = reading.found.get("cors-allow-origin", ("*",))
+    bare = [origin for origin in origins if not ORIGIN.fullmatch(origin)]
+    if bare:
+        text = (
+            f"annotation {PREFIX}cors-allow-origin: {', '.join(bare)} lacks a scheme such as https:// and allows nobody"
+        )
+        reading.tell("InvalidAnnotation", text)
     return Cors(
+        tuple(origin for origin in origins if origin not in bare),
         **reading.given(
-            allow_origins="cors-allow-origin",
             allow_methods="cors-allow-methods",
             allow_headers="cors-allow-headers",
             expose_headers="cors-expose-headers",
             allow_credentials="cors-allow-credentials",
             max_age_seconds="cors-max-age",
-        )
+        ),
     )
 
 

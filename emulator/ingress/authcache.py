@@ -46,7 +46,7 @@ class AuthCache:
 
     def keep(self, auth: ExternalAuth, route: Route, request: Request, answer: Answer, now: float) -> None:
         """Remember what may be remembered: not what sets a cookie or forbids it, and only the statuses that are listed."""
-        seconds = kept_seconds(auth, answer) if auth.cache_key and auth.method in ("GET", "HEAD") else 0.0
+        seconds = kept_seconds(auth, answer) if auth.cache_key and auth.method in ("", "GET", "HEAD") else 0.0
         if seconds > 0:
             key = _key(auth, route, request)
             self._answers[key] = (now + seconds, answer)

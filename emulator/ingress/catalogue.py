@@ -41,10 +41,10 @@ HONOURED: Mapping[str, values.Reader] = {
     "canary-weight-total": values.number(1),
     "connection-proxy-header": values.plain,
     "cors-allow-credentials": values.boolean,
-    "cors-allow-headers": values.plain,
-    "cors-allow-methods": values.plain,
+    "cors-allow-headers": values.listed("names of headers", "[A-Za-z0-9_-]+"),
+    "cors-allow-methods": values.listed("methods", "[A-Za-z]+"),
     "cors-allow-origin": values.origins,
-    "cors-expose-headers": values.plain,
+    "cors-expose-headers": values.listed("names of headers or *", r"(?:[A-Za-z0-9_-]+|\*)"),
     "cors-max-age": values.number(),
     "custom-headers": values.reference,
     "custom-http-errors": values.codes,
@@ -166,6 +166,23 @@ DENYING: Mapping[str, str] = {  # a value that cannot be read closes the locatio
     "denylist-source-range": "denylist-source-range",
     "proxy-ssl-secret": "proxy-ssl-secret",
     "whitelist-source-range": "whitelist-source-range",
+}
+_PATH, _URL, _BASIC = r"/?[-._~a-zA-Z0-9/:$]*", r"[-._~a-zA-Z0-9/:,?&=]*", r"[-._~a-zA-Z0-9/:]*"
+_URL_WITH_VARIABLES = r"[-._~a-zA-Z0-9/:,?&=$]*"
+VALIDATED: Mapping[
+    str, str
+] = {  # what upstream takes when it validates annotations: a regular expression, spaces left out
+    "app-root": _PATH,
+    "auth-request-redirect": _URL,
+    "auth-signin": _URL_WITH_VARIABLES,
+    "auth-url": _URL_WITH_VARIABLES,
+    "permanent-redirect": _URL,
+    "proxy-cookie-domain": _BASIC,
+    "proxy-cookie-path": _URL,
+    "proxy-redirect-from": _URL,
+    "proxy-redirect-to": _URL,
+    "rewrite-target": _PATH,
+    "temporal-redirect": _URL,
 }
 SNIPPETS = ("auth-snippet", "configuration-snippet", "modsecurity-snippet", "server-snippet", "stream-snippet")
 WITHOUT_EFFECT = (  # how nginx uses its memory and logs: nothing a client or a backend could see

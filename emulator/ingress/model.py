@@ -91,7 +91,7 @@ class ExternalAuth:
     """
 
     url: str
-    method: str = "GET"
+    method: str = ""
     signin: str = ""
     signin_redirect_param: str = "rd"
     response_headers: tuple[str, ...] = ()

@@ -144,10 +144,22 @@ def codes(text: str) -> tuple[int, ...]:
 
 
 def origins(text: str) -> tuple[str, ...]:
+    """Those that lack a scheme are taken here, and allowed by nobody."""
     found = words(text)
-    if not found or any(not ORIGIN.fullmatch(origin) for origin in found):
+    if not found or any(not re.fullmatch(rf"{ORIGIN.pattern}|(?:\*\.)?[A-Za-z0-9.-]*(?::\d+)?", one) for one in found):
         raise ValueError('must be "*" or origins such as "https://app.example.com" separated by commas')
     return found
+
+
+def listed(what: str, one: str) -> Reader:
+    """Text that is a list, kept as it was written."""
+
+    def read(text: str) -> str:
+        if not re.fullmatch(rf"(?:{one},?)+", text.replace(" ", "")):
+            raise ValueError(f"must be {what} separated by commas")
+        return text.strip()
+
+    return read
 
 
 def aliases(text: str) -> tuple[str, ...]:

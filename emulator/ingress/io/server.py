@@ -12,7 +12,7 @@ from yarl import URL
 
 from emulator.ingress.authcache import Answer, AuthCache
 from emulator.ingress.balance import Balancer
-from emulator.ingress.externalauth import Passes, question, verdict
+from emulator.ingress.externalauth import Passes, question, sets_cookies, verdict
 from emulator.ingress.forwarding import believed
 from emulator.ingress.headers import error_headers, error_page_headers
 from emulator.ingress.io import exchange, pages
@@ -155,8 +155,9 @@ class IngressServer:
         head: Request,
         proxy: Proxy,
         more: tuple[Header, ...],
-        cookies: tuple[str, ...],
+        auth_cookies: tuple[str, ...],
     ) -> None:
+        cookies: tuple[str, ...] = ()
         endpoints = self._backends.endpoints(proxy)
         if not endpoints:
             instead = self._backends.instead(proxy)
@@ -195,6 +196,9 @@ class IngressServer:
                 is_late = late and clock.now() >= gives_up
                 if is_late or not (left and error.retry and error.retry in settings.next_upstream):
                     raise
+        auth = settings.external_auth
+        if auth_cookies and auth is not None and sets_cookies(auth, answered.head.status):
+            cookies = (*auth_cookies, *cookies)
         try:
             await self._passed_back(incoming, head, answered, proxy, cookies)
         finally:

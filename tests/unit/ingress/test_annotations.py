@@ -81,7 +81,9 @@ REFUSED = [
     ("app_root", "app", 'app-root: "app" must be a path such as "/app"; it is ignored'),
     ("permanent_redirect", "else", 'permanent-redirect: "else" must be a URL such as https://example.com/path; it is ignored'),
     ("custom_http_errors", "4xx", 'custom-http-errors: "4xx" must be HTTP status codes separated by commas, such as "404,503"; it is ignored'),
-    ("cors_allow_origin", "example.com", 'cors-allow-origin: "example.com" must be "*" or origins such as "https://app.example.com" separated by commas; it is ignored'),
+    ("cors_allow_origin", "https://a.example.com/", 'cors-allow-origin: "https://a.example.com/" must be "*" or origins such as "https://app.example.com" separated by commas; it is ignored'),
+    ("cors_allow_methods", "GET, 7", 'cors-allow-methods: "GET, 7" must be methods separated by commas; it is ignored'),
+    ("cors_allow_headers", "X-A; X-B", 'cors-allow-headers: "X-A; X-B" must be names of headers separated by commas; it is ignored'),
     ("rewrite_target", "/a\nb", 'rewrite-target: "/a\nb" must be one line; it is ignored'),
     ("canary_weight", "5", 'nginx.ingress.kubernetes.io/canary-weight: no effect without nginx.ingress.kubernetes.io/canary: "true"'),
 ]  # fmt: skip
@@ -132,6 +134,35 @@ NEXT = [("error timeout", set()), ("error http_502 http_503", {502, 503}), ("off
 @pytest.mark.parametrize(("text", "statuses"), NEXT)
 def test_answers_after_which_another_endpoint_is_asked(text: str, statuses: set[int]) -> None:
     assert settings(proxy_next_upstream=text).next_statuses == statuses
+
+
+def test_an_origin_without_a_scheme_allows_nobody() -> None:
+    annotations = {"enable_cors": "true", "cors_allow_origin": "example.com, https://a.example.com"}
+    given: dict[str, Any] = annotations
+    found, problems = read_settings(ingress(**given), secret=lambda key: None)
+    assert found.cors == Cors(("https://a.example.com",))
+    assert [problem.message.partition(": ")[2] for problem in problems] == [
+        "example.com lacks a scheme such as https:// and allows nobody"
+    ]
+
+
+VALIDATED_UPSTREAM = [
+    ("rewrite_target", "/$1?q=$2", "=?"),
+    ("permanent_redirect", "https://new.example.com$request_uri", "$"),
+    ("temporal_redirect", "https://new.example.com/#top", "#"),
+    ("rewrite_target", "/$1/a-b_c~d", ""),
+    ("auth_url", "http://a/?host=$host", ""),
+    ("permanent_redirect", "https://new.example.com/?a=b&c", ""),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "odd"), VALIDATED_UPSTREAM)
+def test_what_upstream_would_refuse_is_honoured_and_told(name: str, text: str, odd: str) -> None:
+    given: dict[str, Any] = {name: text}
+    found, problems = read_settings(ingress(**given), secret=lambda key: None)
+    assert found != Settings()
+    refused = f"but ingress-nginx refuses {odd} in it when it validates annotations, as its chart does"
+    assert [problem.message.partition(", ")[2] for problem in problems] == ([refused] if odd else [])
 
 
 def test_what_is_read_and_not_honoured_is_told() -> None:
@@ -197,7 +228,7 @@ def sample_of(name: str) -> str:
     special = {
         "affinity": "cookie", "affinity-canary-behavior": "legacy", "affinity-mode": "persistent", "app-root": "/x",
         "auth-cache-duration": "200 1m", "auth-method": "POST", "auth-url": "http://b/", "backend-protocol": "HTTPS", "canary-by-header-pattern": "x.",
-        "canary-weight-total": "200", "cors-allow-credentials": "false", "cors-allow-origin": "https://a.example.com",
+        "canary-weight-total": "200", "cors-allow-credentials": "false", "cors-allow-methods": "GET", "cors-allow-origin": "https://a.example.com",
         "custom-http-errors": "404", "permanent-redirect": "https://a/", "permanent-redirect-code": "308",
         "temporal-redirect": "https://a/", "temporal-redirect-code": "307", "proxy-body-size": "9m",
         "proxy-buffering": "on", "proxy-request-buffering": "off", "proxy-http-version": "1.0",

@@ -11,7 +11,7 @@ import pytest
 from emulator.api.meta import JsonObject, ObjectKey
 from emulator.ingress.backends import Place, default_port, port_id, service_port, single_place
 from emulator.ingress.canary import takes
-from emulator.ingress.externalauth import Passes, question, verdict
+from emulator.ingress.externalauth import Passes, question, sets_cookies, verdict
 from emulator.ingress.headers import rewritten_cookie, rewritten_location
 from emulator.ingress.model import BackendRef, Canary, ExternalAuth, Limits, Proxy, Redirect, Respond, Settings
 from emulator.ingress.ratelimit import ConnectionLimiter, RateLimiter
@@ -170,6 +170,20 @@ def test_headers_and_the_method_of_an_auth_server() -> None:
     headers = [header for header in asked.headers if header[0].lower() in ("x-uri", "x-real-ip", "x-nothing")]
     assert asked.method == "HEAD"
     assert headers == [("X-Uri", "/a?b=c"), ("X-Real-IP", "10.0.0.9")]
+
+
+def test_a_method_of_its_own_has_the_auth_server_told_more() -> None:
+    auth = ExternalAuth("http://auth.example.com:8080/", method="POST")
+    asked = question(auth, request("/a?b=c", x_forwarded_proto="https"), "id")
+    headers = dict(asked.headers)
+    assert (asked.method, headers["Host"]) == ("POST", "auth.example.com")
+    assert (headers["X-Original-URI"], headers["X-Scheme"]) == ("/a?b=c", "http")
+    assert "x-forwarded-proto" not in headers
+
+
+@pytest.mark.parametrize(("status", "always", "wanted"), [(200, False, True), (404, False, False), (404, True, True)])
+def test_whose_answer_has_the_auth_servers_cookies(status: int, always: bool, wanted: bool) -> None:
+    assert sets_cookies(ExternalAuth("http://a/", always_set_cookie=always), status) is wanted
 
 
 def test_what_its_answer_means() -> None:
