@@ -156,6 +156,9 @@ def _tell_without_effect(reading: _Reading) -> None:
     if found.get("backend-protocol") == "FCGI":
         text = f"annotation {PREFIX}backend-protocol: FCGI is not spoken; the answer is 502"
         reading.tell("AnnotationNotHonoured", text)
+    if "custom-http-errors" in found and "default-backend" not in found:
+        text = f"annotation {PREFIX}custom-http-errors: without {PREFIX}default-backend these errors become 404"
+        reading.tell("InvalidAnnotation", text)
     if found.get("load-balance") == "ewma":
         text = f"annotation {PREFIX}load-balance: ewma is not honoured here; endpoints take turns"
         reading.tell("AnnotationNotHonoured", text)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from emulator.ingress.model import Forwarding, Network, Request
+from emulator.ingress.ranges import is_in
 from emulator.ingress.variables import http_host
 
 
@@ -48,18 +49,10 @@ def real_client(peer: str, said: str, proxies: tuple[Network, ...]) -> str:
     """The last address of the chain that is no proxy; the first one when all are. What is no address ends the chain."""
     client = peer
     for part in reversed(said.split(",")):
-        if not _is_in(client, proxies):
+        if not is_in(client, proxies):
             break
         try:
             client = str(ipaddress.ip_address(part.strip()))
         except ValueError:
             break
     return client
-
-
-def _is_in(client: str, networks: tuple[Network, ...]) -> bool:
-    try:
-        address = ipaddress.ip_address(client)
-    except ValueError:  # the peer's, on a socket that has none
-        return False
-    return any(address.version == network.version and address in network for network in networks)

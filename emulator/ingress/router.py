@@ -6,7 +6,6 @@ limits, access (addresses, passwords), and then on to a backend.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -29,7 +28,6 @@ from emulator.ingress.model import (
     Globals,
     Header,
     HeaderChanges,
-    Network,
     Problem,
     Proxy,
     Redirect,
@@ -40,6 +38,7 @@ from emulator.ingress.model import (
     Step,
 )
 from emulator.ingress.paths import escaped_path, normal_path
+from emulator.ingress.ranges import is_in
 from emulator.ingress.ratelimit import RateLimiter
 from emulator.ingress.references import Lookup, nothing
 from emulator.ingress.regexes import compile_rewrite
@@ -235,7 +234,6 @@ def _at_location(
         headers = merged(headers, cors.cors_headers(settings.cors, request))
         if cors.is_preflight(settings.cors, request):
             case.trace.applied("enable-cors", "the preflight is answered here")
-            headers = merged(headers, (("Content-Type", "text/plain charset=UTF-8"),))
             return Respond(204, "CORS preflight", headers=headers, route=route)
     redirect = _redirect(case, headers)
     if redirect is not None:
@@ -270,7 +268,7 @@ def _redirect(case: _Case, headers: tuple[Header, ...]) -> Decision | None:
 
 def _limited(case: _Case, now: float, limiter: RateLimiter | None, headers: tuple[Header, ...]) -> Decision | None:
     limits, ingress = case.settings.limits, case.route.ingress
-    if limits is None or limiter is None or ingress is None or _is_in(case.request.client, limits.allow):
+    if limits is None or limiter is None or ingress is None or is_in(case.request.client, limits.allow):
         return None
     if limiter.allows(ingress, limits, case.request.client, now):
         return None
@@ -313,19 +311,11 @@ def asked_in_vain(route: Route, request: Request, headers: tuple[Header, ...]) -
 
 def _address_refusal(case: _Case) -> str:
     settings, client = case.settings, case.request.client
-    if settings.deny and _is_in(client, settings.deny):
+    if settings.deny and is_in(client, settings.deny):
         return f"{client} is in denylist-source-range"
-    if settings.allow and not _is_in(client, settings.allow):
+    if settings.allow and not is_in(client, settings.allow):
         return f"{client} is not in allowlist-source-range"
     return ""
-
-
-def _is_in(client: str, networks: Iterable[Network]) -> bool:
-    try:
-        address: Any = ipaddress.ip_address(client)
-    except ValueError:
-        return False
-    return any(address.version == network.version and address in network for network in networks)
 
 
 def _proxy(case: _Case, rng: Rng, headers: tuple[Header, ...]) -> Decision:

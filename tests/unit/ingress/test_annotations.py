@@ -44,7 +44,6 @@ READ: list[tuple[str, str, str, Any]] = [
     ("ssl_redirect", "false", "ssl_redirect", False),
     ("ssl_redirect", "0", "ssl_redirect", False),
     ("use_regex", "true", "use_regex", True),
-    ("custom_http_errors", "404, 503", "custom_http_errors", (404, 503)),
     ("default_backend", "errors", "default_backend", "errors"),
     ("proxy_next_upstream", "error http_502", "next_upstream", ("error", "http_502")),
     ("server_alias", "A.example.com,*.b.example.com", "server_alias", ("a.example.com", "*.b.example.com")),
@@ -171,6 +170,14 @@ def test_what_is_read_and_not_honoured_is_told() -> None:
     assert settings(load_balance="round_robin") == Settings()
 
 
+def test_errors_that_have_a_page_and_those_that_have_none() -> None:
+    assert settings(custom_http_errors="404, 503", default_backend="pages").custom_http_errors == (404, 503)
+    _, problems = read_settings(ingress(custom_http_errors="404"), secret=lambda key: None)
+    assert [problem.message.partition(": ")[2] for problem in problems] == [
+        f"without {PREFIX}default-backend these errors become 404"
+    ]
+
+
 def test_a_cookie_of_an_expression_needs_a_path() -> None:
     _, problems = read_settings(ingress(affinity="cookie", use_regex="true"), secret=lambda key: None)
     assert [problem.message.partition("; ")[2] for problem in problems] == [f"set {PREFIX}session-cookie-path"]
@@ -210,7 +217,7 @@ def test_every_honoured_annotation_changes_the_settings_or_belongs_to_a_group() 
     base: dict[str, Any] = {
         "enable_cors": "true", "affinity": "cookie", "canary": "true", "canary_by_header": "X", "limit_rps": "1",
         "auth_url": "http://a/", "upstream_hash_by": "$uri", "upstream_hash_by_subset": "true",
-        "session_cookie_path": "/", "mirror_target": "http://m/",
+        "session_cookie_path": "/", "default_backend": "pages", "mirror_target": "http://m/",
     }  # fmt: skip
     for name, text in samples.items():
         if name in held_elsewhere:
