@@ -89,22 +89,22 @@ def read_settings(
     headers = _custom_headers(reading)
     if "proxy-next-upstream" in found:
         plain["next_statuses"] = next_statuses(found["proxy-next-upstream"])
-    settings = replace(
-        config.defaults,
+    made = {
         **plain,
-        cors=_cors(reading),
-        auth=_basic_auth(reading),
-        external_auth=_external_auth(reading),
-        satisfy_any=found.get("satisfy") == "any",
-        limits=_limits(reading),
-        affinity=_affinity(reading),
-        canary=_canary(reading),
-        hash_subset_size=found.get("upstream-hash-by-subset-size", 3) if hashed else 0,
-        backend_tls=_backend_tls(reading),
-        mirror=_mirror(reading),
-        response_headers=() if reading.denied else headers,
-        denied=reading.denied,
-    )
+        "cors": _cors(reading),
+        "auth": _basic_auth(reading),
+        "external_auth": _external_auth(reading),
+        "satisfy_any": found.get("satisfy") == "any",
+        "limits": _limits(reading),
+        "affinity": _affinity(reading),
+        "canary": _canary(reading),
+        "hash_subset_size": found.get("upstream-hash-by-subset-size", 3) if hashed else 0,
+        "backend_tls": _backend_tls(reading),
+        "mirror": _mirror(reading),
+        "response_headers": () if reading.denied else headers,
+        "denied": reading.denied,
+    }
+    settings = Settings(**made) if config is WITHOUT_CONFIG else replace(config.defaults, **made)
     _tell_without_effect(reading)
     return settings, tuple(reading.problems)
 

@@ -15,9 +15,10 @@ import pytest
 from aiohttp import web
 
 from emulator import Cluster
+from emulator.cli.route import read_rules, request_of
 from emulator.ingress.io.backends import CannotConnect
 from emulator.ingress.io.upstream import Place, Question, Timeouts, Upstreams
-from emulator.ingress.model import BackendTls
+from emulator.ingress.model import BackendTls, Redirect
 from emulator.pki.authority import Credentials, KeyPair, make_credentials
 from tests.integration.test_ingress import curl, ingress, routed, rule, told
 
@@ -86,6 +87,17 @@ async def test_the_controllers_defaults(cluster: Cluster) -> None:
             lambda: curl(cluster, "http://app.test/", *believed),
             lambda found: (found[0], found[2]) == (200, "192.0.2.7"),
         )
+
+
+async def test_kubemu_route_reads_the_config_map_too(cluster: Cluster) -> None:
+    await configured(cluster, http_redirect_code="301", use_gzip="true")
+    await routed(cluster, ingress(rule("app"), force_ssl_redirect="true"))
+    client: Any = cluster.client
+    rules = await read_rules(client)
+    decision = rules.router.decide(request_of("http://app.test/x", "GET", (), "127.0.0.1"), rng=lambda limit: 0)
+    assert isinstance(decision, Redirect)
+    assert (decision.status, decision.location) == (301, "https://app.test/x")
+    assert [str(problem.about) for problem in rules.router.problems] == ["ingress-nginx/ingress-nginx-controller"]
 
 
 async def test_an_auth_servers_answer_is_remembered(cluster: Cluster) -> None:
