@@ -75,11 +75,11 @@ def _configured(
     return HeaderChanges(tuple(header for header in found if header[1]), dropped)
 
 
-def response_headers(request: Request, settings: Settings, *, has_certificate: bool) -> tuple[Header, ...]:
-    """What is added to every answer of a location, whoever gives it."""
+def response_headers(request: Request, settings: Settings) -> tuple[Header, ...]:
+    """What is added to every answer of a location, whoever gives it; HSTS with the default certificate too, as upstream."""
     controller = settings.controller
     found: tuple[Header, ...] = ()
-    if has_certificate and controller.hsts is not None and request.scheme == "https":
+    if request.scheme == "https" and controller.hsts is not None:
         found = (controller.hsts,)
     if controller.response_headers:
         found = merged(found, [(name, expand(value, request)) for name, value in controller.response_headers])

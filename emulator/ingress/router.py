@@ -156,7 +156,7 @@ class Router:
         if found is None:  # only in regex mode, when even / does not match: never, as every path begins so
             return Respond(404, "no location has this path")
         case = _Case(request, path, server, found.route, found.route.settings, trace)
-        headers = response_headers(request, case.settings, has_certificate=server.certificate is not None)
+        headers = response_headers(request, case.settings)
         early = _too_large(case, headers) or _with_slash(case, found, headers)
         return early or _at_location(case, rng, now, limiter, headers)
 

@@ -269,12 +269,15 @@ def test_headers_that_annotations_change() -> None:
     assert len(headers["X-Request-ID"]) == 32
 
 
-def test_strict_transport_security_on_https_of_a_host_with_tls() -> None:
-    made = router(ingress(rule(host=HOST), spec=tls()))
-    secure = decide(made, scheme="https")
-    assert isinstance(secure, Proxy)
-    assert secure.response_headers == (("Strict-Transport-Security", "max-age=31536000; includeSubDomains"),)
-    plain = decide(router(ingress(rule(host=HOST))), scheme="https")
+def test_strict_transport_security_on_https_whoever_the_certificate_is_for() -> None:
+    for spec in ({}, tls()):
+        made = router(ingress(rule(host=HOST), spec=spec, denylist_source_range="10.0.0.0/8"))
+        passed, refused = decide(made, scheme="https"), decide(made, scheme="https", client="10.0.0.1")
+        assert isinstance(passed, Proxy)
+        assert isinstance(refused, Respond)
+        wanted = (("Strict-Transport-Security", "max-age=31536000; includeSubDomains"),)
+        assert passed.response_headers == refused.headers == wanted
+    plain = decide(router(ingress(rule(host=HOST))))
     assert isinstance(plain, Proxy)
     assert plain.response_headers == ()
 
