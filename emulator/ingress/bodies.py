@@ -6,6 +6,8 @@ Source: RFC 9112 sections 6 and 7.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Protocol
 
 from emulator.ingress.messages import CHUNKED, UNTIL_CLOSE, BadMessage, parse_fields
@@ -14,6 +16,7 @@ from emulator.ingress.model import Header
 MAX_SIZE_LINE_BYTES = 4096  # of a chunk: its size and its extensions, which are dropped
 MAX_TRAILERS = 100
 LAST_CHUNK = b"0\r\n\r\n"
+_BREAK = re.compile(r"[\r\n\0]")
 
 
 class Body(Protocol):
@@ -133,6 +136,13 @@ def body_of(length: int) -> Body:
     if length == CHUNKED:
         return ChunkedBody()
     return OpenBody() if length == UNTIL_CLOSE else SizedBody(length)
+
+
+def last_chunk(trailers: Iterable[Header] = ()) -> bytes:
+    """The end of a chunked body. Trailers that are none are left out: the answer is under way."""
+    lines = [f"{name}: {value}" for name, value in trailers]
+    text = "".join(f"{line}\r\n" for line in lines if not _BREAK.search(line))
+    return b"0\r\n%b\r\n" % text.encode("utf-8", "surrogateescape")
 
 
 def chunk(piece: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from emulator.ingress.forwarding import Believed
@@ -16,6 +17,8 @@ ALWAYS_DROPPED = HOP_BY_HOP | {
     "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-forwarded-scheme", "x-scheme",
 }  # fmt: skip
 """Of a client's headers: those that end here, and those that are set anew for every backend."""
+NOT_IN_TRAILERS = HOP_BY_HOP | {"content-length", "content-type", "content-encoding", "host", "trailer", "set-cookie"}
+_IGNORED = re.compile(r"[^a-z0-9-]")  # of names in lower case: nginx ignore_invalid_headers, underscores_in_headers off
 
 
 def forwarded_headers(
@@ -43,6 +46,8 @@ def forwarded_headers(
         found.append(("Connection", settings.connection_header or "upgrade"))
     elif settings.connection_header:
         found.append(("Connection", settings.connection_header))
+    elif wants_trailers(request):
+        found += (("TE", "trailers"), ("Connection", "TE"))
     dropped = _dropped(request, settings)
     if settings.controller is GLOBALS:
         return HeaderChanges(tuple(found), dropped)
@@ -96,8 +101,18 @@ def merged(headers: tuple[Header, ...], more: Sequence[Header]) -> tuple[Header,
     return (*(header for header in headers if header[0].lower() not in names), *more)
 
 
+def wants_trailers(request: Request) -> bool:
+    """Whether the client has said that it reads trailers; others get none, as from nginx."""
+    return "trailers" in request.headers.get("te", "").lower()
+
+
+def passed_trailers(trailers: Sequence[Header]) -> list[Header]:
+    """Without those that would mean something for the message itself. Source: RFC 9110 6.5.1."""
+    return [trailer for trailer in trailers if trailer[0].lower() not in NOT_IN_TRAILERS]
+
+
 def _dropped(request: Request, settings: Settings) -> frozenset[str]:
-    """Hop-by-hop ones, the ones set anew, `Proxy`, names with an underscore; a checked password goes no further."""
+    """Hop-by-hop ones, the ones set anew, `Proxy`, names that nginx ignores; a checked password goes no further."""
     dropped = ALWAYS_DROPPED
     if settings.auth is not None:
         dropped |= {"authorization"}
@@ -105,8 +120,8 @@ def _dropped(request: Request, settings: Settings) -> frozenset[str]:
         dropped |= {"x-forwarded-prefix"}
     if "connection" in request.headers:
         dropped |= {name.strip().lower() for name in request.headers["connection"].split(",")}
-    if "_" in "".join(request.headers):
-        dropped |= {name for name in request.headers if "_" in name}
+    if _IGNORED.search("".join(request.headers)):
+        dropped |= {name for name in request.headers if _IGNORED.search(name)}
     return dropped
 
 

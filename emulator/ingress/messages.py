@@ -19,6 +19,7 @@ UNTIL_CLOSE, CHUNKED = -1, -2
 """Body lengths that are not known beforehand."""
 
 _HEAD_END = re.compile(rb"\n\r?\n")
+_UNFIT = re.compile(r"[\r\0]")
 _STATUS_LINE = re.compile(r"HTTP/1\.(\d) (\d{3})(?: (.*))?")
 SWITCHING = int(HTTPStatus.SWITCHING_PROTOCOLS)  # ints: an enum's members are slow to look up
 FINAL = int(HTTPStatus.OK)  # statuses below announce another one, but for SWITCHING
@@ -95,7 +96,7 @@ def parse_fields(lines: list[str], start: int = 0) -> tuple[list[Header], dict[s
 def _field(line: str) -> tuple[Header, str]:
     """A field as it came, and its name in lower case."""
     name, colon, value = line.partition(":")
-    if not colon or not name or name != name.strip() or "\r" in name:
+    if not colon or not name or name != name.strip() or _UNFIT.search(line.removesuffix("\r")):
         raise BadMessage(f"the backend sent the header line {line[:80]!r}")
     return (name, value.strip()), name.lower()
 
@@ -112,6 +113,8 @@ def _length(text: str) -> int:
 
 def request_head(method: str, target: str, headers: Iterable[Header], minor: int = 1) -> bytes:
     """The head of a request. Raises BadMessage for what would be more than one."""
+    if " " in method or " " in target:
+        raise BadMessage("a method or a path holds a space")
     return _encoded(f"{method} {target} HTTP/1.{minor}", headers)
 
 

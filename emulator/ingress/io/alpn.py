@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, cast
 
-from emulator.ingress.io.http1 import Door
 from emulator.ingress.io.incoming import Incoming
-from emulator.ingress.model import Request
+from emulator.ingress.model import Request, Respond
+from emulator.ingress.requests import Door
 
 if TYPE_CHECKING:
     from emulator.ingress.io.http2_clients import Http2Server
 
-Handle = Callable[[Request | None, Incoming], Awaitable[None]]
+Handle = Callable[[Request | Respond, Incoming], Awaitable[None]]
 
 
 class ByAlpn:

@@ -26,10 +26,11 @@ from emulator.ingress.backends import default_port, port_id, single_place
 from emulator.ingress.events import Told, kind_of, problem_event
 from emulator.ingress.io.alpn import ByAlpn
 from emulator.ingress.io.backends import client as backend_client
-from emulator.ingress.io.http1 import Door, Http1Incoming, read_head
+from emulator.ingress.io.http1_clients import Http1Server
 from emulator.ingress.io.server import IngressServer
 from emulator.ingress.io.tls import Contexts
 from emulator.ingress.model import BackendRef, Problem, Proxy
+from emulator.ingress.requests import Door
 from emulator.ingress.router import Router, build
 from emulator.io import clock
 from emulator.io.network import Network
@@ -41,8 +42,6 @@ log = logging.getLogger(__name__)
 
 BACKLOG = 1024
 DRAIN_SECONDS = 5.0
-KEEPALIVE_SECONDS = 75.0  # ingress-nginx keep-alive
-MAX_HEADER_BYTES = 32 * 1024  # large-client-header-buffers 4 8k
 KINDS = (INGRESS, INGRESS_CLASS, SERVICE, ENDPOINT_SLICE, SECRET, CONFIG_MAP)
 
 
@@ -254,20 +253,7 @@ class IngressController:
         return self.bound.get("https", 443) if entry.network is self.listen[0].network and beside else 443
 
     async def _serve(self, sock: socket.socket, door: Door, contexts: Contexts | None) -> None:
-        async def handle(request: web.BaseRequest) -> web.StreamResponse:
-            incoming = Http1Incoming(request)
-            await self._requests.handle(read_head(door, request), incoming)
-            return incoming.finished()
-
-        server = web.Server(
-            handle,
-            handler_cancellation=True,
-            access_log=None,
-            max_line_size=MAX_HEADER_BYTES,
-            max_field_size=MAX_HEADER_BYTES,
-            keepalive_timeout=KEEPALIVE_SECONDS,
-            auto_decompress=False,
-        )
+        server = Http1Server(door, self._requests.handle)
         factory: Callable[[], asyncio.BaseProtocol] = server
         if contexts is not None:
             both = ByAlpn(server, door, self._requests.handle)
@@ -289,7 +275,9 @@ class IngressController:
             server.pre_shutdown()
         async with asyncio.TaskGroup() as group:
             for _, server in self._servers:
-                group.create_task(server.shutdown(DRAIN_SECONDS))
+                group.create_task(
+                    server.shutdown(DRAIN_SECONDS / 2)
+                )  # it waits twice: for the handler, then for its end
             for both in self._http2:
                 group.create_task(both.close(DRAIN_SECONDS))
         self._servers.clear()

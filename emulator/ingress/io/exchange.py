@@ -11,11 +11,17 @@ from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any
 
-from emulator.ingress.headers import HOP_BY_HOP, rewritten_cookie, rewritten_location
+from emulator.ingress.headers import (
+    HOP_BY_HOP,
+    passed_trailers,
+    rewritten_cookie,
+    rewritten_location,
+    wants_trailers,
+)
 from emulator.ingress.io.backends import CannotConnect
-from emulator.ingress.io.incoming import Incoming, Tunnel
+from emulator.ingress.io.incoming import BrokenBody, Incoming, Tunnel
 from emulator.ingress.io.upstream import (
-    REPEATABLE,
+    NOT_REPEATABLE,
     Asker,
     BackendAnswer,
     BrokenOff,
@@ -29,9 +35,10 @@ from emulator.ingress.model import Header, Proxy, Request, Settings
 
 NEVER_PASSED = HOP_BY_HOP | {
     "connection", "date", "server", "x-pad", "x-accel-expires", "x-accel-redirect", "x-accel-buffering",
+    "x-accel-limit-rate", "x-accel-charset",
 }  # fmt: skip
 GRPC = frozenset(("GRPC", "GRPCS"))
-"""Backends that are asked in HTTP/2 and whose trailers are passed on; nginx keeps those of others to itself."""
+"""Backends that are asked in HTTP/2, and whose trailers every client gets."""
 MAX_OLD_BODY_BYTES = 16 << 20  # gathered for a backend of HTTP/1.0, which must be told the length
 
 
@@ -44,10 +51,6 @@ class Failed(Exception):
         self.retry = retry
 
 
-class TooLarge(Exception):
-    """The body is longer than the location allows."""
-
-
 class Body:
     """The client's body on its way; counts, so that a chunked one has a limit too."""
 
@@ -56,24 +59,25 @@ class Body:
         self._limit = limit_bytes
         self._taken = 0
         self._whole: bytes | None = None
+        self.exists = incoming.has_body
         self.began = False
 
     def whole(self) -> bytes | None:
-        """All of it, if it is here; None when it comes in pieces. Raises TooLarge."""
+        """All of it, if it is here; None when it comes in pieces. Raises BrokenBody."""
         if self._whole is None and not self.began:
-            self._whole = self._incoming.whole_body() if self._incoming.has_body else b""
+            self._whole = self._incoming.whole_body() if self.exists else b""
             self._count(self._whole or b"")
         return self._whole
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Raises TooLarge."""
+        """Raises BrokenBody."""
         self.began = True
         async for piece in self._incoming.pieces():
             self._count(piece)
             yield piece
 
     async def gathered(self) -> bytes:
-        """All of it, for a backend that must be told the length. Raises TooLarge."""
+        """All of it, for a backend that must be told the length. Raises BrokenBody."""
         self._limit = min(self._limit or MAX_OLD_BODY_BYTES, MAX_OLD_BODY_BYTES)
         self._whole = b"".join([piece async for piece in self.pieces()])
         self.began = False
@@ -82,7 +86,7 @@ class Body:
     def _count(self, piece: bytes) -> None:
         self._taken += len(piece)
         if self._limit and self._taken > self._limit:
-            raise TooLarge
+            raise BrokenBody(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is longer than {self._limit} bytes")
 
 
 def request_headers(incoming: Incoming, proxy: Proxy, more: tuple[Header, ...] = ()) -> list[Header]:
@@ -98,7 +102,7 @@ def request_headers(incoming: Incoming, proxy: Proxy, more: tuple[Header, ...] =
 async def ask(
     upstreams: Asker, head: Request, proxy: Proxy, place: Place, headers: list[Header], body: Body
 ) -> BackendAnswer:
-    """The head of the backend's answer. Raises Failed, TooLarge."""
+    """The head of the backend's answer. Raises Failed, BrokenBody."""
     settings = proxy.settings
     timeouts = Timeouts(settings.connect_timeout_seconds, settings.read_timeout_seconds, settings.send_timeout_seconds)
     try:
@@ -119,7 +123,7 @@ async def ask(
 
 def is_repeatable(head: Request, settings: Settings, body: Body) -> bool:
     """Whether a request that was sent may be sent again to another endpoint."""
-    return (head.method in REPEATABLE or "non_idempotent" in settings.next_upstream) and not body.began
+    return (head.method not in NOT_REPEATABLE or "non_idempotent" in settings.next_upstream) and not body.began
 
 
 def is_retried(answered: BackendAnswer, head: Request, settings: Settings, body: Body) -> bool:
@@ -130,14 +134,14 @@ def is_retried(answered: BackendAnswer, head: Request, settings: Settings, body:
 async def _question(head: Request, proxy: Proxy, headers: list[Header], body: Body) -> Question:
     target = f"{proxy.path}?{proxy.query}" if proxy.query else proxy.path
     minor = 0 if proxy.settings.http_version == "1.0" else 1
-    if not minor:
-        headers = [*headers, ("Connection", "close")]
     whole = body.whole()
     sized = "content-length" in head.headers
     if whole is None and not minor and not sized:
         whole = await body.gathered()
     if whole is not None:
-        if whole and not sized:
+        if sized and head.headers["content-length"] != str(len(whole)):
+            raise BrokenBody(HTTPStatus.BAD_REQUEST, "the body is not as long as it says")
+        if body.exists and not sized:
             headers = [*headers, ("Content-Length", str(len(whole)))]
         return Question(head.method, target, headers, whole, minor=minor)
     if not sized:
@@ -158,10 +162,11 @@ async def pass_back(
     try:
         while piece := await answered.read():
             await incoming.write(piece)
-    except (BrokenOff, TimedOut):
+    except (BrokenOff, TimedOut, BrokenBody):
         incoming.abort()
         return
-    await incoming.end(answered.trailers if proxy.settings.backend_protocol in GRPC else ())
+    passes = proxy.settings.backend_protocol in GRPC or wants_trailers(head)
+    await incoming.end(passed_trailers(answered.trailers) if passes else ())
 
 
 def answer_headers(said: ResponseHead, head: Request, proxy: Proxy, cookies: tuple[str, ...]) -> list[Header]:

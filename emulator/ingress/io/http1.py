@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
-import ipaddress
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
 from email.utils import formatdate
-from typing import Literal
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
-from emulator.ingress.bodies import LAST_CHUNK, chunk
+from emulator.ingress.bodies import LAST_CHUNK, chunk, last_chunk
+from emulator.ingress.io.incoming import BODY_SECONDS, SEND_SECONDS, BrokenBody
 from emulator.ingress.messages import EMPTY, answer_head
-from emulator.ingress.model import Header, Request
+from emulator.ingress.model import Header, Request, Respond
+from emulator.ingress.requests import BAD_REQUEST, UNKNOWN_CODING, UNKNOWN_VERSION, Door, by_name, read_request
 from emulator.io import clock
 from emulator.io.rawtunnel import RawTunnel
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """How clients of one listener came in. https_port: where https is served beside it."""
-
-    scheme: Literal["http", "https"]
-    port: int
-    https_port: int
+HELD_BYTES = 64 * 1024  # of an answer, before its backend is made to wait
 
 
 class Relayed(web.StreamResponse):
@@ -52,13 +45,15 @@ KEPT, CLOSED = Relayed(keep_alive=True), Relayed(keep_alive=False)
 class Http1Incoming:
     """A request that aiohttp has read. See `Incoming`."""
 
-    __slots__ = ("_chunked", "_keep_alive", "_request", "_switched", "method")
+    __slots__ = ("_chunked", "_is_old", "_keep_alive", "_request", "_switched", "begun", "method")
 
     def __init__(self, request: web.BaseRequest) -> None:
         self._request = request
+        self._is_old = request.version < (1, 1)
         self._keep_alive = request.keep_alive
         self._chunked = False
         self._switched: web.StreamResponse | None = None
+        self.begun = False
         self.method = request.method
 
     @property
@@ -73,35 +68,58 @@ class Http1Incoming:
         content = self._request.content
         return content.read_nowait() if content.is_eof() else None
 
-    def pieces(self) -> AsyncIterator[bytes]:
-        return aiter(self._request.content.iter_any())
+    async def pieces(self) -> AsyncIterator[bytes]:
+        content = self._request.content
+        while True:
+            try:
+                async with asyncio.timeout(BODY_SECONDS):
+                    piece = await content.readany()
+            except TimeoutError as error:
+                raise BrokenBody(408, f"nothing more of the body for {BODY_SECONDS:g} s") from error
+            except (web.RequestPayloadError, HttpProcessingError) as error:
+                raise BrokenBody(400, str(error)) from error
+            if not piece:
+                return
+            yield piece
 
     async def go_on(self) -> None:
-        writer = self._request.writer
-        await writer.write(CONTINUE)
-        writer.output_size = 0  # what was sent is not the answer
+        if not self._is_old:
+            await self._send(CONTINUE)
 
     async def begin(
         self, status: int, reason: str, headers: Iterable[Header], *, sized: bool, data: bytes = b"", ends: bool = False
     ) -> None:
-        is_old = self._request.version < (1, 1)
         lines = [("Date", http_date(clock.unix_seconds())), *headers]
-        self._chunked = not (sized or is_old or self.method == "HEAD" or status in EMPTY)
+        self._chunked = not (sized or self._is_old or self.method == "HEAD" or status in EMPTY)
         if self._chunked:
             lines.append(("Transfer-Encoding", "chunked"))
         elif not sized:
             self._keep_alive = False
         lines.append(("Connection", "keep-alive" if self._keep_alive else "close"))
         head = answer_head(status, reason, lines)
-        await self._request.writer.write(head + self._framed(data, ends=ends))
+        self.begun = True
+        await self._send(head + self._framed(data, ends=ends))
 
     async def write(self, data: bytes) -> None:
-        await self._request.writer.write(self._framed(data))
+        await self._send(self._framed(data))
 
     async def end(self, trailers: Sequence[Header] = ()) -> None:
-        """Trailers go no further: nginx does not pass them on to clients unless it is told to."""
         if self._chunked:
-            await self._request.writer.write(LAST_CHUNK)
+            await self._send(last_chunk(trailers))
+
+    async def _send(self, data: bytes) -> None:
+        """Raises ConnectionError; a client that takes nothing for too long is cut."""
+        transport = self._request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the client has gone")
+        transport.write(data)
+        if transport.get_write_buffer_size() > HELD_BYTES:
+            try:
+                async with asyncio.timeout(SEND_SECONDS):
+                    await self._request.writer.drain()
+            except TimeoutError as error:
+                self.abort()
+                raise ConnectionResetError(f"the client took nothing for {SEND_SECONDS:g} s") from error
 
     def _framed(self, data: bytes, *, ends: bool = False) -> bytes:
         if not self._chunked:
@@ -119,6 +137,7 @@ class Http1Incoming:
     async def tunnel(self, headers: Iterable[Header]) -> RawTunnel:
         tunnel = RawTunnel(self._request, dict(headers))
         self._switched = tunnel.response
+        self.begun = True
         return await tunnel.open()
 
     def finished(self) -> web.StreamResponse:
@@ -132,46 +151,23 @@ def http_date(seconds: int) -> str:
     return formatdate(seconds, usegmt=True)
 
 
-def read_head(door: Door, request: web.BaseRequest) -> Request | None:
-    """The request as the router sees it; None for one that nginx would not take."""
-    target = request.raw_path
-    headers: dict[str, str] = {}
-    for name, value in request.headers.items():
-        lower = name.lower()
-        headers[lower] = f"{headers[lower]}, {value}" if lower in headers else value
-    host = headers.get("host", "")
-    if not target.startswith("/"):
-        if target == "*" or "://" not in target:
-            return None
+def read_head(door: Door, request: web.BaseRequest) -> Request | Respond:
+    """The request as the router sees it, or the answer to one that nginx would not take."""
+    version = request.version
+    if not (1, 0) <= version < (2, 0):
+        return UNKNOWN_VERSION if version > (1, 1) else BAD_REQUEST
+    headers = by_name(request.headers.items())
+    coding = headers.get("transfer-encoding")
+    if coding is not None and version < (1, 1):
+        return BAD_REQUEST
+    if coding is not None and coding.lower() != "chunked":
+        return UNKNOWN_CODING
+    target, host = request.raw_path, headers.get("host", "")
+    if not target.startswith("/") and "://" in target:
         parts = urlsplit(target)
+        if "@" in parts.netloc:
+            return BAD_REQUEST
         host, target = parts.netloc, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    if not host and request.version >= (1, 1):
-        return None
-    path, _, query = target.partition("?")
-    return Request(
-        method=request.method,
-        scheme=door.scheme,
-        host=bare_host(host),
-        port=door.port,
-        path=path.partition("#")[0],
-        query=query,
-        headers=headers,
-        client=peer_address(request.remote or ""),
-        https_port=door.https_port,
-    )
-
-
-def bare_host(host: str) -> str:
-    """The Host header without its port, in lower case."""
-    if host.startswith("["):
-        return host.partition("]")[0].lower() + "]"
-    return host.rpartition(":")[0].lower() if ":" in host else host.lower().rstrip(".")
-
-
-@functools.lru_cache(maxsize=1024)
-def peer_address(text: str) -> str:
-    """A socket's other side as an address; the loopback one for what is none."""
-    try:
-        return str(ipaddress.ip_address(text.partition("%")[0]))
-    except ValueError:
-        return "127.0.0.1"
+    if not host and version >= (1, 1):
+        return BAD_REQUEST
+    return read_request(door, request.method, target, host, headers, request.remote or "")

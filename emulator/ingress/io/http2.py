@@ -32,10 +32,11 @@ from emulator.ingress.io.upstream import BrokenOff, TimedOut
 from emulator.ingress.model import Header
 
 MAX_STREAMS = 128  # nginx http2_max_concurrent_streams
+IDLE_SECONDS = 75.0  # nginx keepalive_timeout, of a connection without a stream
 MAX_HEADER_LIST_BYTES = 64 * 1024
 STREAM_WINDOW_BYTES = 256 * 1024  # of one body, before its sender is made to wait
 CONNECTION_WINDOW_BYTES = 4 << 20
-MAX_RESETS = 1000  # streams that a client may give up before its connection is taken for an attack
+MAX_RESETS, RESETS_SECONDS = 1000, 60.0  # given up in so long: the connection is taken for an attack
 SETTINGS: dict[SettingCodes, int] = {
     SettingCodes.MAX_CONCURRENT_STREAMS: MAX_STREAMS,
     SettingCodes.INITIAL_WINDOW_SIZE: STREAM_WINDOW_BYTES,
@@ -110,7 +111,7 @@ class Stream:
     def forget(self) -> None:
         """Nobody reads on; the connection gets the window back that unread bytes hold."""
         self.take()
-        self._link.streams.pop(self.number, None)
+        self._link.forget(self.number)
 
     # -- what the link calls -------------------------------------------------------------------------------------------
 
@@ -151,7 +152,10 @@ class Link(asyncio.Protocol):
         self.leaving = False  # no new streams: the other side has said so
         self._lost = lost
         self._opened = opened
-        self._resets = 0
+        self._loop = asyncio.get_running_loop()
+        self._resets, self._resets_since = 0, 0.0
+        self._quiet_since = self._loop.time()  # without a stream
+        self._timer: asyncio.TimerHandle | None = None
         self._h2 = H2Connection(H2Configuration(client_side=is_client, header_encoding=None))
         self._h2.local_settings = Settings(
             client=is_client, initial_values=SETTINGS | ({SettingCodes.ENABLE_PUSH: 0} if is_client else {})
@@ -178,6 +182,11 @@ class Link(asyncio.Protocol):
         stream = Stream(self, self._h2.get_next_available_stream_id())
         self.streams[stream.number] = stream
         return stream
+
+    def forget(self, number: int) -> None:
+        """A stream is over, and nobody asks for it any more."""
+        self.streams.pop(number, None)
+        self._quiet_since = self._loop.time()
 
     def leave(self) -> None:
         """Take no more streams; those under way go on."""
@@ -241,7 +250,7 @@ class Link(asyncio.Protocol):
 
     def _flush(self) -> None:
         data = self._h2.data_to_send()
-        if data and self._transport is not None:
+        if data and self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
     # -- what the transport calls ------------------------------------------------------------------------------------------
@@ -251,6 +260,11 @@ class Link(asyncio.Protocol):
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(CONNECTION_WINDOW_BYTES)
         self._flush()
+        if self._opened is not None:
+            # The library would end the connection over one stream too many; here that stream is refused, as nginx does.
+            unlimited = SETTINGS | {SettingCodes.MAX_CONCURRENT_STREAMS: 2**31 - 1}
+            self._h2.local_settings = Settings(client=False, initial_values=unlimited)
+            self._timer = self._loop.call_later(IDLE_SECONDS, self._quiet)
 
     def data_received(self, data: bytes) -> None:
         data, goaways = self._goaways.feed(data)
@@ -264,6 +278,8 @@ class Link(asyncio.Protocol):
                 self._transport.close()
             return
         for event in events:
+            if self._transport is None or self._transport.is_closing():
+                return
             self._take(event)
         self._flush()
 
@@ -273,6 +289,8 @@ class Link(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._writable.set()
+        if self._timer is not None:
+            self._timer.cancel()
         for stream in list(self.streams.values()):
             stream.fail(BrokenOff("the connection was closed", begun=stream.begun))
             if stream.task is not None:
@@ -290,8 +308,9 @@ class Link(asyncio.Protocol):
             for each in self.streams.values():
                 each.wake()
         elif isinstance(event, RequestReceived) and self._opened is not None and event.stream_id is not None:
-            if self._refused_from:
+            if self._refused_from or len(self.streams) >= MAX_STREAMS:
                 self.reset(event.stream_id, ErrorCodes.REFUSED_STREAM)
+                self._count_reset()
                 return
             stream = self.streams[event.stream_id] = Stream(self, event.stream_id)
             stream.headers = _text(event.headers or ())
@@ -325,11 +344,26 @@ class Link(asyncio.Protocol):
             stream.fail(BrokenOff(f"the other side reset the stream (code {event.error_code})", begun=stream.begun))
         if stream.task is not None:
             stream.task.cancel()
-            self._resets += 1
-            if self._resets > MAX_RESETS and self._transport is not None:
-                self._h2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
-                self._flush()
-                self._transport.close()
+            self._count_reset()
+
+    def _count_reset(self) -> None:
+        now = self._loop.time()
+        if now - self._resets_since > RESETS_SECONDS:
+            self._resets, self._resets_since = 0, now
+        self._resets += 1
+        if self._resets > MAX_RESETS and self._transport is not None:
+            self._h2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
+            self._flush()
+            self._transport.close()
+
+    def _quiet(self) -> None:
+        """Look whether a client has had no request for too long; also one that never makes its first complete."""
+        left = self._quiet_since + IDLE_SECONDS - self._loop.time()
+        if left > 0 or self.streams:
+            self._timer = self._loop.call_later(max(left, 1.0), self._quiet)
+        elif self._transport is not None:
+            self.leave()
+            self._transport.close()
 
     def _left(self, goaway: GoAway) -> None:
         """Streams beyond the last one that the other side knows will have no answer; the others end as they would."""

@@ -8,20 +8,20 @@ from typing import cast
 
 from h2.errors import ErrorCodes
 
-from emulator.ingress.io.http1 import Door, bare_host, http_date, peer_address
+from emulator.ingress.io.http1 import http_date
 from emulator.ingress.io.http2 import Link, Stream
-from emulator.ingress.io.incoming import Incoming, Tunnel
+from emulator.ingress.io.incoming import BODY_SECONDS, SEND_SECONDS, BrokenBody, Incoming, Tunnel
 from emulator.ingress.io.upstream import BrokenOff, TimedOut, ended
 from emulator.ingress.messages import BadMessage
-from emulator.ingress.model import Header, Request
+from emulator.ingress.model import Header, Request, Respond
+from emulator.ingress.requests import BAD_REQUEST, Door, by_name, read_request
 from emulator.io import clock
 from emulator.io.tasks import TaskOwner
 
-SEND_SECONDS = 60.0  # ingress-nginx: client_header_timeout and its kin
 CONNECTION_HEADERS = frozenset(("connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"))
 """What has no meaning in HTTP/2 and must not be sent."""
 
-Handle = Callable[[Request | None, Incoming], Awaitable[None]]
+Handle = Callable[[Request | Respond, Incoming], Awaitable[None]]
 
 
 class Http2Incoming:
@@ -35,16 +35,19 @@ class Http2Incoming:
         self.authority = pseudo.get(":authority", "")
         self.headers: Iterable[Header] = [header for header in stream.headers or () if not header[0].startswith(":")]
         self.has_body = stream.has_body
-        self._begun = False
+        self.begun = False
+        self._ended = False
 
     def whole_body(self) -> bytes | None:
         return self._stream.take() if self._stream.ended else None
 
     async def pieces(self) -> AsyncIterator[bytes]:
         try:
-            while piece := await self._stream.read(SEND_SECONDS):
+            while piece := await self._stream.read(BODY_SECONDS):
                 yield piece
-        except (BrokenOff, TimedOut) as error:
+        except TimedOut as error:
+            raise BrokenBody(408, str(error)) from error
+        except BrokenOff as error:
             raise ConnectionResetError(str(error)) from error
 
     async def go_on(self) -> None:
@@ -57,8 +60,8 @@ class Http2Incoming:
         sent += [header for header in headers if header[0].lower() not in CONNECTION_HEADERS]
         if any("\n" in value or "\r" in value or "\0" in value for _, value in sent):
             raise BadMessage("a header holds a line break")
+        self.begun = True
         self._begin(sent, ends=ends and not data)
-        self._begun = True
         if data:
             await self._write(data, ends=ends)
 
@@ -81,46 +84,36 @@ class Http2Incoming:
         raise NotImplementedError("HTTP/2 has no Upgrade, so no request asks for it")
 
     def finished(self) -> None:
-        """Nobody reads the rest of the request."""
-        if not self._stream.ended:
-            self._stream.reset(ErrorCodes.NO_ERROR if self._begun else ErrorCodes.INTERNAL_ERROR)
+        """Nobody reads the rest of the request, and an answer that was not ended never will be."""
+        if not self._ended:
+            self._stream.reset(ErrorCodes.INTERNAL_ERROR)
+        elif not self._stream.ended:
+            self._stream.reset(ErrorCodes.NO_ERROR)
         self._stream.forget()
 
     def _begin(self, headers: Sequence[Header], *, ends: bool = False) -> None:
         try:
             self._stream.begin(headers, ends=ends)
+            self._ended = ends
         except BrokenOff as error:
             raise ConnectionResetError(str(error)) from error
 
     async def _write(self, data: bytes, *, ends: bool = False) -> None:
         try:
             await self._stream.write(data, SEND_SECONDS, ends=ends)
+            self._ended = ends
         except (BrokenOff, TimedOut) as error:
             raise ConnectionResetError(str(error)) from error
 
 
-def read_head(door: Door, incoming: Http2Incoming, peer: str) -> Request | None:
-    """The request as the router sees it; None for one that nginx would not take."""
-    headers: dict[str, str] = {}
-    for name, value in incoming.headers:
-        between = "; " if name == "cookie" else ", "
-        headers[name] = f"{headers[name]}{between}{value}" if name in headers else value
+def read_head(door: Door, incoming: Http2Incoming, peer: str) -> Request | Respond:
+    """The request as the router sees it, or the answer to one that nginx would not take."""
+    headers = by_name(incoming.headers, cookies_between="; ")
     host = incoming.authority or headers.get("host", "")
     headers["host"] = host
-    if not incoming.target.startswith("/") or not host:
-        return None
-    path, _, query = incoming.target.partition("?")
-    return Request(
-        method=incoming.method,
-        scheme=door.scheme,
-        host=bare_host(host),
-        port=door.port,
-        path=path.partition("#")[0],
-        query=query,
-        headers=headers,
-        client=peer_address(peer),
-        https_port=door.https_port,
-    )
+    if not host or (not incoming.has_body and headers.get("content-length", "0") != "0"):
+        return BAD_REQUEST  # the library compares the length only with a body that comes
+    return read_request(door, incoming.method, incoming.target, host, headers, peer)
 
 
 class Http2Server:

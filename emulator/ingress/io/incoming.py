@@ -7,6 +7,17 @@ from typing import Protocol
 
 from emulator.ingress.model import Header
 
+BODY_SECONDS = 60.0  # nginx client_body_timeout: between two pieces of a client's body
+SEND_SECONDS = 60.0  # nginx send_timeout: until a client takes something of an answer
+
+
+class BrokenBody(Exception):
+    """The client's body cannot be read to its end; `status` says why."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
 
 class Tunnel(Protocol):
     """The client's connection after `101 Switching Protocols`."""
@@ -25,6 +36,11 @@ class Incoming(Protocol):
     def method(self) -> str: ...
 
     @property
+    def begun(self) -> bool:
+        """Whether something of the answer was sent."""
+        ...
+
+    @property
     def headers(self) -> Iterable[Header]:
         """As the client sent them."""
         ...
@@ -37,7 +53,7 @@ class Incoming(Protocol):
         ...
 
     def pieces(self) -> AsyncIterator[bytes]:
-        """The body as it comes, when it was not here whole."""
+        """The body as it comes, when it was not here whole. Raises BrokenBody."""
         ...
 
     async def go_on(self) -> None:

@@ -17,8 +17,8 @@ from emulator.ingress.forwarding import believed
 from emulator.ingress.headers import error_headers, error_page_headers
 from emulator.ingress.io import exchange, pages
 from emulator.ingress.io.backends import CannotConnect, Dial
-from emulator.ingress.io.exchange import Body, Failed, TooLarge
-from emulator.ingress.io.incoming import Incoming
+from emulator.ingress.io.exchange import Body, Failed
+from emulator.ingress.io.incoming import BrokenBody, Incoming
 from emulator.ingress.io.mirror import Mirrors
 from emulator.ingress.io.upstream import Asker, BackendAnswer, BrokenOff, Place, Question, TimedOut, Timeouts, Upstreams
 from emulator.ingress.messages import SWITCHING, BadMessage
@@ -67,18 +67,16 @@ class IngressServer:
         self._limiter = RateLimiter()
         self._connections = ConnectionLimiter()
 
-    async def handle(self, head: Request | None, incoming: Incoming) -> None:
-        """One request; what goes wrong is one of nginx' pages. head None: one that nginx would not take."""
-        if head is None:
-            await pages.answer(incoming, HTTPStatus.BAD_REQUEST, close=True)
+    async def handle(self, head: Request | Respond, incoming: Incoming) -> None:
+        """One request; what goes wrong is one of nginx' pages. head: a Respond for one that nginx would not take."""
+        if isinstance(head, Respond):
+            await pages.send(incoming, head)
             return
         router = self._backends.router()
         if router.forwarding is not None:
             head = believed(head, router.forwarding)
         decision = router.decide(head, rng=self._rng, now=clock.now(), limiter=self._limiter)
         if not isinstance(decision, Proxy):
-            if decision.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-                incoming.close_after()
             await self._answered(incoming, head, decision)
             return
         limits, owner = decision.settings.limits, decision.route.ingress
@@ -129,9 +127,8 @@ class IngressServer:
             await incoming.go_on()
         try:
             await self._carried(incoming, head, proxy, more, cookies)
-        except TooLarge:
-            incoming.close_after()
-            await self._failed(incoming, head, proxy, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        except BrokenBody as error:
+            await self._failed(incoming, head, proxy, error.status)
         except Failed as error:
             log.debug("%s %s%s: %s", head.method, head.host, head.path, error)
             await self._failed(incoming, head, proxy, error.status)

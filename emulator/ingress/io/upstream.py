@@ -20,7 +20,7 @@ from emulator.io.tasks import TaskOwner
 
 HELD_BYTES = 256 * 1024  # of an answer, before its backend is made to wait
 CLOSE_SECONDS = 5.0  # for what is written to leave
-REPEATABLE = frozenset(("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"))
+NOT_REPEATABLE = frozenset(("POST", "LOCK", "PATCH"))  # nginx non_idempotent
 
 
 class Place(NamedTuple):
@@ -125,6 +125,7 @@ class Connection(asyncio.Protocol):
         self._writable.set()
         self._patience = 0.0
         self._deadline = 0.0  # of the silence under way, 0 for none
+        self._is_asking = False  # a request is on its way: silence does not count yet
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -135,10 +136,11 @@ class Connection(asyncio.Protocol):
     def answer(self) -> ResponseReader:
         return self._answer
 
-    def begin(self, method: str, data: bytes) -> None:
-        """A request's head, and its body if that is short."""
+    def begin(self, method: str, data: bytes, *, ends: bool = True) -> None:
+        """A request's head, and its body if that is short. ends: nothing follows; else `asked` says when it has."""
         self._answer = ResponseReader(method)
         self._deadline = 0.0
+        self._is_asking = not ends
         if self._transport is not None:
             self._transport.write(data)
 
@@ -152,6 +154,12 @@ class Connection(asyncio.Protocol):
                     await self._writable.wait()
             except TimeoutError:
                 raise TimedOut(f"{self.place} takes nothing more") from None
+
+    def asked(self) -> None:
+        """The whole request was written: from now on the backend is waited for."""
+        self._is_asking = False
+        if self._reader is not None:
+            self._arm()
 
     async def head(self, seconds: float) -> ResponseHead:
         """Raises BrokenOff, TimedOut, and what `fail` was called with."""
@@ -232,7 +240,10 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         try:
-            self._answer.feed_eof()
+            if exc is None:
+                self._answer.feed_eof()
+            elif not self._answer.ended:
+                raise BadMessage(f"the connection broke off ({exc})")
         except BadMessage as error:
             if self._failure is None:
                 self._failure = BrokenOff(f"{self.place}: {error}", begun=self._answer.begun)
@@ -280,6 +291,8 @@ class Connection(asyncio.Protocol):
             return
         if self._loop.time() < self._deadline:
             self._timer = self._loop.call_at(self._deadline, self._late)
+        elif self._is_asking:
+            self._arm()
         elif self._reader is None:
             self.abort()
         else:
@@ -307,7 +320,7 @@ class Answered:
 
     @property
     def is_whole(self) -> bool:
-        return self._connection.answer.ended
+        return self._connection.answer.ended and not self._connection.answer.trailers
 
     @property
     def trailers(self) -> list[Header]:
@@ -340,13 +353,13 @@ class Upstreams:
         self._sending = TaskOwner("request body")
 
     async def ask(self, place: Place, question: Question, timeouts: Timeouts) -> Answered:
-        kept = self._kept(place)
+        # A kept connection may be closed by the backend at this moment, so it gets what can be sent once more.
+        kept = self._kept(place) if isinstance(question.body, bytes) else None
         if kept is not None:
             try:
                 return await self._asked(kept, question, timeouts)
             except BrokenOff as error:
-                # A kept connection that the backend closed meanwhile is no failure of the backend.
-                if error.begun or not isinstance(question.body, bytes) or question.method not in REPEATABLE:
+                if error.begun or question.method in NOT_REPEATABLE:
                     raise
         return await self._asked(await self._connected(place, timeouts.connect), question, timeouts)
 
@@ -357,7 +370,7 @@ class Upstreams:
             if isinstance(question.body, bytes):
                 connection.begin(question.method, data + question.body)
             else:
-                connection.begin(question.method, data)
+                connection.begin(question.method, data, ends=False)
                 sending = self._sending.start(self._send(connection, question, question.body, timeouts.send))
             head = await connection.head(timeouts.read)
         except BaseException:
@@ -377,6 +390,7 @@ class Upstreams:
                     await connection.write(chunk(piece) if question.chunked else piece, seconds)
             if question.chunked:
                 await connection.write(LAST_CHUNK, seconds)
+            connection.asked()
         except Exception as error:  # of the client's side or of the backend's: the asker is told
             connection.fail(error)
 
