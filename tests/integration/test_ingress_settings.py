@@ -17,7 +17,8 @@ from aiohttp import web
 from emulator import Cluster
 from emulator.cli.route import read_rules, request_of
 from emulator.ingress.io.backends import CannotConnect
-from emulator.ingress.io.upstream import Place, Question, Timeouts, Upstreams
+from emulator.ingress.io.http1_backends import Http1Upstreams
+from emulator.ingress.io.upstream import Place, Question, Timeouts
 from emulator.ingress.model import BackendTls, Redirect
 from emulator.pki.authority import Credentials, KeyPair, make_credentials
 from tests.integration.test_ingress import curl, ingress, routed, rule, told
@@ -268,7 +269,7 @@ async def test_tls_to_a_backend(fields: dict[str, Any], name: str | None, why: s
     made = make_credentials([NAME], name="t", token="t", at=datetime.now(UTC))
     client = made.client
     tls = BackendTls(client.certificate.encode(), client.key.encode(), **{"authority": made.ca.encode(), **fields})
-    upstreams = Upstreams(dial)
+    upstreams = Http1Upstreams(dial)
     refused = pytest.raises(CannotConnect, match=why) if why else nullcontext()
     try:
         async with backend(context(made, made.server, tmp_path)) as (port, names):

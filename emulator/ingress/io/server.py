@@ -18,9 +18,10 @@ from emulator.ingress.headers import error_headers, error_page_headers
 from emulator.ingress.io import exchange, pages
 from emulator.ingress.io.backends import CannotConnect, Dial
 from emulator.ingress.io.exchange import Body, Failed
+from emulator.ingress.io.http1_backends import Http1Upstreams
 from emulator.ingress.io.incoming import BrokenBody, Incoming
 from emulator.ingress.io.mirror import Mirrors
-from emulator.ingress.io.upstream import Asker, BackendAnswer, BrokenOff, Place, Question, TimedOut, Timeouts, Upstreams
+from emulator.ingress.io.upstream import Asker, BackendAnswer, BrokenOff, Place, Question, TimedOut, Timeouts
 from emulator.ingress.messages import SWITCHING, BadMessage
 from emulator.ingress.mirroring import copy_of
 from emulator.ingress.model import BackendTls, Header, Proxy, Redirect, Request, Respond
@@ -59,7 +60,7 @@ class IngressServer:
         self._session = session
         self._rng = rng
         self._dial = dial
-        self._upstreams = Upstreams(dial)
+        self._upstreams = Http1Upstreams(dial)
         self._http2: Asker | None = None
         self._balancer = Balancer(at=clock.utc_now)
         self._auth_cache = AuthCache()
