@@ -48,7 +48,7 @@ conformance: $(STAMP)
 	$(BIN)/python -m tests.conformance.run $(CASES)
 
 bench: $(STAMP)
-	@sh tools/install_programs.sh dnsmasq dnsperf haproxy curl
+	@sh tools/install_programs.sh dnsmasq dnsperf haproxy curl nginx
 	@sh benchmarks/all.sh $(BIN)/python
 
 docs: $(STAMP)

@@ -1,6 +1,6 @@
 """HTTP through the ingress: kubemu beside nginx as a reverse proxy, one worker, same backend, same load, same run.
 
-    python -m benchmarks.ingress [--rounds 3] [--seconds 2] [--rules 1000]
+    python -m benchmarks.ingress [--rounds 3] [--seconds 2] [--rules 1 1000 10000]
 
 The backend is another nginx. 16 connections are kept open and ask one after the other, for a small body and for one of
 100 KB; kubemu and nginx are measured in turn. Requests per second of CPU time (utime + stime of the proxy, from /proc) are
@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import statistics
@@ -76,7 +77,10 @@ def nginx(folder: Path, name: str, servers: str) -> Iterator[int]:
         "events { worker_connections 1024; }\n"
         f"http {{\naccess_log off;\nserver_names_hash_max_size 65536;\n{temporary}{servers}\n}}\n"
     )
-    process = subprocess.Popen(["nginx", "-p", str(folder), "-c", str(config)], stderr=subprocess.DEVNULL)
+    program = shutil.which("nginx", path=os.environ.get("PATH", os.defpath) + ":/usr/sbin")
+    if program is None:
+        raise SystemExit("nginx is absent: `make bench` installs it, or apt-get install nginx-light")
+    process = subprocess.Popen([program, "-p", str(folder), "-c", str(config)], stderr=subprocess.DEVNULL)
     try:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         while not children.read_text().split():
@@ -124,14 +128,17 @@ async def serve_kubemu(backend: int, rules: int) -> None:
         service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "app"}, "spec": spec}
         paths = [{"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "app", "port": {"number": 80}}}}]
         hosts = [HOST, *(f"other-{number}.test" for number in range(rules - 1))]
-        ingress = {
-            "apiVersion": "networking.k8s.io/v1",
-            "kind": "Ingress",
-            "metadata": {"name": "app"},
-            "spec": {"rules": [{"host": host, "http": {"paths": paths}} for host in hosts]},
-        }
-        await cluster.apply([service, slice_, ingress])
-        await cluster.wait_ready("ingress/app")
+        ingresses = [
+            {
+                "apiVersion": "networking.k8s.io/v1",
+                "kind": "Ingress",
+                "metadata": {"name": f"app-{first}"},
+                "spec": {"rules": [{"host": host, "http": {"paths": paths}} for host in hosts[first : first + 500]]},
+            }
+            for first in range(0, len(hosts), 500)
+        ]
+        await cluster.apply([service, slice_, *ingresses])
+        await cluster.wait_ready("ingress/app-0")
         assert cluster.ingress is not None
         print(json.dumps({"port": cluster.ingress.http_port, "pid": os.getpid()}), flush=True)
         await asyncio.to_thread(sys.stdin.read)
@@ -216,16 +223,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0)
-    parser.add_argument("--rules", type=int, default=1000)
+    parser.add_argument("--rules", type=int, nargs="+", default=[1, 1_000, 10_000])
     parser.add_argument("--serve", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         import uvloop
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve_kubemu(options.serve, options.rules))
+            runner.run(serve_kubemu(options.serve, options.rules[0]))
         return 0
-    for rules in (1, options.rules):
+    for rules in options.rules:
         compare(options.rounds, options.seconds, rules)
     return 0
 
