@@ -83,9 +83,8 @@ def host_of(text: str) -> str | None:
     """The host in lower case, without its port; None for what is no host."""
     if _NOT_IN_HOSTS.search(text):
         return None
-    if text.startswith("["):
-        return text.partition("]")[0].lower() + "]"
-    return text.rpartition(":")[0].lower() if ":" in text else text.lower().rstrip(".")
+    name = text.partition("]")[0] + "]" if text.startswith("[") else text.partition(":")[0].removesuffix(".")
+    return name.lower() if name or not text else None
 
 
 @functools.lru_cache(maxsize=1024)
