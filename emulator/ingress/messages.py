@@ -19,7 +19,8 @@ UNTIL_CLOSE, CHUNKED = -1, -2
 """Body lengths that are not known beforehand."""
 
 _HEAD_END = re.compile(rb"\n\r?\n")
-_UNFIT = re.compile(r"[\r\0]")
+_NOT_IN_NAMES = re.compile(r"[\x00-\x20\x7f]")
+_NOT_IN_VALUES = re.compile(r"[\r\0]")
 _STATUS_LINE = re.compile(r"HTTP/1\.(\d) (\d{3})(?: (.*))?")
 SWITCHING = int(HTTPStatus.SWITCHING_PROTOCOLS)  # ints: an enum's members are slow to look up
 FINAL = int(HTTPStatus.OK)  # statuses below announce another one, but for SWITCHING
@@ -95,10 +96,10 @@ def parse_fields(lines: list[str], start: int = 0) -> tuple[list[Header], dict[s
 
 def _field(line: str) -> tuple[Header, str]:
     """A field as it came, and its name in lower case."""
-    name, colon, value = line.partition(":")
-    if not colon or not name or name != name.strip() or _UNFIT.search(line.removesuffix("\r")):
+    name, colon, value = line.removesuffix("\r").partition(":")
+    if not colon or not name or _NOT_IN_NAMES.search(name) or _NOT_IN_VALUES.search(value):
         raise BadMessage(f"the backend sent the header line {line[:80]!r}")
-    return (name, value.strip()), name.lower()
+    return (name, value.strip(" \t")), name.lower()
 
 
 MAX_KNOWN_LINE = 256

@@ -356,7 +356,8 @@ class Spoken:
             held = held[size:]
             if kind == HEADERS:
                 fields = {
-                    name.decode(): value.decode("latin-1") for name, value in self._names.decode(payload, raw=True)
+                    name.decode("latin-1"): value.decode("latin-1")
+                    for name, value in self._names.decode(payload, raw=True)
                 }
                 if ":status" in fields:
                     self.statuses[stream] = fields[":status"]

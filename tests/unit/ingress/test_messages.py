@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from emulator.ingress.bodies import LAST_CHUNK, MAX_TRAILERS, ChunkedBody, last_chunk
 from emulator.ingress.headers import NOT_IN_TRAILERS, passed_trailers, wants_trailers
 from emulator.ingress.io import pages
-from emulator.ingress.messages import BadMessage, answer_head, parse_fields, request_head
+from emulator.ingress.messages import BadMessage, answer_head, parse_fields, parse_response, request_head
 from emulator.ingress.model import Header
 from tests.unit.ingress.world import request
 
@@ -81,7 +81,17 @@ def test_fields() -> None:
     assert parse_fields([]) == ([], {})
 
 
-BAD_FIELDS = ["", "\r", "x", ": v", " : v", "x : v", " x: v", "\tx: v", "x\t: v", "x: a\0b", "x\0: a", "x: a\rb", "x: a\r\r", "\rx: a", "x\ry: a"]  # fmt: skip
+def test_spaces_of_other_kinds_belong_to_a_value() -> None:
+    """As bytes they are anything, and trimming them could make a length or a coding of what is none."""
+    for space in "\x0b\x0c\x1c\x1f\x85\xa0\u2003":
+        assert parse_fields([f"Content-Length:{space}2{space}\r"])[0] == [("Content-Length", f"{space}2{space}")]
+        with pytest.raises(BadMessage):
+            parse_response(f"HTTP/1.1 200 OK\r\nContent-Length: {space}2\r\n\r\n".encode(), "GET")
+        with pytest.raises(BadMessage):
+            parse_response(f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked{space}\r\n\r\n".encode(), "GET")
+
+
+BAD_FIELDS = ["", "\r", "x", ": v", " : v", "x : v", " x: v", "\tx: v", "x\t: v", "x: a\0b", "x\0: a", "x: a\rb", "x: a\r\r", "\rx: a", "x\ry: a", "x y: a", "x\ty: a", "x\x01: a", "x\x7f: a", "x\x1c: a"]  # fmt: skip
 
 
 @pytest.mark.parametrize("line", BAD_FIELDS)
@@ -93,7 +103,7 @@ def test_fields_that_are_none(line: str, padding: str) -> None:
             parse_fields(["ok: 1", padding + line if ":" not in line else line.replace("a", padding or "a")])
 
 
-@given(st.text(st.sampled_from("aX:- \t\r\0é"), max_size=10))
+@given(st.text(st.sampled_from("aX:- \t\r\0\x0b\xa0é"), max_size=10))
 def test_a_field_is_read_or_refused(line: str) -> None:
     try:
         [(name, value)], fields = parse_fields([line])
@@ -102,7 +112,8 @@ def test_a_field_is_read_or_refused(line: str) -> None:
     assert fields == {name.lower(): value}
     assert ":" not in name
     assert not set(name + value) & set("\r\n\0")
-    assert (name, value) == (name.strip(), value.strip())
+    assert name == name.strip(" \t")
+    assert value == value.strip(" \t")
 
 
 # -- trailers --------------------------------------------------------------------------------------------------------------
