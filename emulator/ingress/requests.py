@@ -17,8 +17,9 @@ from emulator.ingress.model import Header, Request, Respond
 _METHOD = re.compile(r"[A-Z_-]+")
 _NOT_IN_TARGETS = re.compile(r"[\x00-\x20\x7f]")
 _NOT_IN_HOSTS = re.compile(r"[\x00-\x20\x7f/]|\.\.")
+MAX_FIELD_BYTES = 8 * 1024  # of a header or a target: large-client-header-buffers 4 8k; their reader sees to it
 FEW_HEADERS = 4
-MAX_HEADERS_BYTES = 32 * 1024  # large-client-header-buffers 4 8k; that one is no longer than 8k its reader sees to
+MAX_HEADERS_BYTES = FEW_HEADERS * MAX_FIELD_BYTES  # of all of them
 
 BAD_REQUEST = Respond(400, "the request is not valid")
 HEADERS_TOO_LARGE = 494  # nginx' own number; clients see 400 and a page that says why

@@ -58,19 +58,38 @@ class _Incoming:
         return data
 
 
+class Relayed(web.StreamResponse):
+    """What aiohttp gets for an answer that has been written already."""
+
+    keep_alive = False
+
+    def __init__(self, *, keep_alive: bool) -> None:
+        super().__init__()
+        self.keep_alive = keep_alive
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        return None
+
+
 class RawTunnel:
-    """The connection itself, after `101 Switching Protocols`."""
+    """The connection itself, after `101 Switching Protocols`. headers: those of the 101 besides Connection, no others."""
 
     def __init__(self, request: web.BaseRequest, headers: Mapping[str, str]) -> None:
         self._request = request
-        self.response = web.StreamResponse(status=101, headers={"Connection": "Upgrade", **headers})
+        self._headers = headers
+        self.response = Relayed(keep_alive=False)
         assert request.transport is not None
         self._incoming = _Incoming(request.transport)
 
     async def open(self) -> RawTunnel:
         # The body, if the client announced one, is empty: it waits for the 101.
-        self.response.force_close()
-        await self.response.prepare(self._request)
+        lines = ["HTTP/1.1 101 Switching Protocols", "Connection: Upgrade"]
+        lines += [f"{name}: {value}" for name, value in self._headers.items()]
+        head = "\r\n".join(lines) + "\r\n\r\n"
+        await self._request.writer.write(head.encode("utf-8", "surrogateescape"))
         self._request.protocol.set_parser(cast(Any, self._incoming))
         return self
 
@@ -79,7 +98,7 @@ class RawTunnel:
 
     async def write(self, data: bytes) -> None:
         if data:
-            await self.response.write(data)
+            await self._request.writer.write(data)
 
     async def close(self) -> None:
         with contextlib.suppress(TimeoutError, ConnectionError):

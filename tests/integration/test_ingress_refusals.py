@@ -243,6 +243,19 @@ async def test_requests_of_http_2_that_nginx_refuses() -> None:
     assert not wrong
 
 
+async def test_heads_of_http_2_that_are_too_large() -> None:
+    """A field or a target beyond 8 KB."""
+    async with served(secure=True) as (cluster, backend), spoken(cluster) as client:
+        large = [
+            client.ask(*pseudo("/" + "a" * 9_000)),
+            client.ask(*pseudo(), ("x-a", "a" * 9_000)),
+        ]
+        fine = client.ask(*pseudo(), ("x-a", "a" * 8_000))
+        await client.hear(until=lambda: len(client.over) == 3)
+        assert client.statuses == {**dict.fromkeys(large, "400"), fine: "200"}
+        assert backend.heard().count(b" HTTP/1.1\r\n") == 1
+
+
 async def test_a_length_without_its_body_does_not_take_another_clients_request() -> None:
     async with served({"hasty": hasty}, secure=True) as (cluster, backend), spoken(cluster) as client:
         client.raw(head(*pseudo("/hasty", method="POST"), ("content-length", "300")))

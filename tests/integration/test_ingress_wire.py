@@ -439,6 +439,7 @@ async def test_upgrades() -> None:
     async with served({"echoes": echoes, "refuses": says(OK)}) as (cluster, backend):
         heard = await talk(cluster, asks("/echoes", UPGRADE), READ, b"hi")
         assert heard.data.endswith(b"\r\n\r\necho:hi")
+        assert b"\r\nServer:" not in heard.data
         sent = backend.heard()
         assert b"\r\nUpgrade: x\r\nConnection: upgrade\r\n" in sent
         heard = await talk(cluster, asks("/refuses", UPGRADE), READ, asks("/next"))  # 200: HTTP goes on

@@ -201,7 +201,8 @@ def _rewritten(header: Header, head: Request, proxy: Proxy) -> Header:
 
 async def join(incoming: Incoming, answered: BackendAnswer, idle_seconds: float) -> None:
     """A WebSocket or another protocol, agreed upon by 101: bytes both ways until one side has ended or both are silent."""
-    kept = [header for header in answered.head.headers if header[0].lower() not in ("connection", "content-length")]
+    dropped = NEVER_PASSED - {"upgrade"} | {"content-length"}
+    kept = [header for header in answered.head.headers if header[0].lower() not in dropped]
     tunnel = await incoming.tunnel(kept)
     with contextlib.suppress(TimeoutError, OSError, BrokenOff, TimedOut, _Over):
         async with asyncio.timeout(idle_seconds) as limit:

@@ -17,26 +17,10 @@ from emulator.ingress.messages import EMPTY, answer_head
 from emulator.ingress.model import Header, Request, Respond
 from emulator.ingress.requests import BAD_REQUEST, UNKNOWN_CODING, UNKNOWN_VERSION, Door, by_name, read_request
 from emulator.io import clock
-from emulator.io.rawtunnel import RawTunnel
+from emulator.io.rawtunnel import RawTunnel, Relayed
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 HELD_BYTES = 64 * 1024  # of an answer, before its backend is made to wait
-
-
-class Relayed(web.StreamResponse):
-    """What aiohttp gets for an answer that has been written already."""
-
-    keep_alive = False
-
-    def __init__(self, *, keep_alive: bool) -> None:
-        super().__init__()
-        self.keep_alive = keep_alive
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        return None
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        return None
 
 
 KEPT, CLOSED = Relayed(keep_alive=True), Relayed(keep_alive=False)

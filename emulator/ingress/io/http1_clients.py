@@ -11,22 +11,24 @@ from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
 from emulator.ingress.io import pages
-from emulator.ingress.io.http1 import Http1Incoming, Relayed, read_head
+from emulator.ingress.io.http1 import Http1Incoming, read_head
 from emulator.ingress.io.incoming import Incoming
 from emulator.ingress.model import Request, Respond
-from emulator.ingress.requests import HEADERS_TOO_LARGE, Door
+from emulator.ingress.requests import HEADERS_TOO_LARGE, MAX_FIELD_BYTES, Door
+from emulator.io.rawtunnel import Relayed
 
 log = logging.getLogger(__name__)
 
 KEEPALIVE_SECONDS = 75.0  # ingress-nginx keep-alive
+LINGER_SECONDS = 5.0  # nginx lingering_timeout: the rest of a body is read so long, that the client may read the answer
 MAX_LINE_BYTES = 8177  # of a target: large-client-header-buffers 4 8k less `GET ` and ` HTTP/1.1\r\n`
-MAX_FIELD_BYTES = 8 * 1024
 OPTIONS: dict[str, Any] = {
     "access_log": None,
     "max_line_size": MAX_LINE_BYTES,
     "max_field_size": MAX_FIELD_BYTES,
     "max_headers": 4096,  # nginx counts their bytes only, as `read_request` does
     "keepalive_timeout": KEEPALIVE_SECONDS,
+    "lingering_time": LINGER_SECONDS,
     "auto_decompress": False,
 }
 

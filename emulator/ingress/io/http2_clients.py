@@ -14,7 +14,7 @@ from emulator.ingress.io.incoming import BODY_SECONDS, SEND_SECONDS, BrokenBody,
 from emulator.ingress.io.upstream import BrokenOff, TimedOut, ended
 from emulator.ingress.messages import BadMessage
 from emulator.ingress.model import Header, Request, Respond
-from emulator.ingress.requests import BAD_REQUEST, Door, by_name, read_request
+from emulator.ingress.requests import BAD_REQUEST, MAX_FIELD_BYTES, TOO_LARGE, Door, by_name, read_request
 from emulator.io import clock
 from emulator.io.tasks import TaskOwner
 
@@ -113,6 +113,8 @@ def read_head(door: Door, incoming: Http2Incoming, peer: str) -> Request | Respo
     headers["host"] = host
     if not host or (not incoming.has_body and headers.get("content-length", "0") != "0"):
         return BAD_REQUEST  # the library compares the length only with a body that comes
+    if len(incoming.target) > MAX_FIELD_BYTES or any(len(value) > MAX_FIELD_BYTES for _, value in incoming.headers):
+        return TOO_LARGE
     return read_request(door, incoming.method, incoming.target, host, headers, peer)
 
 
