@@ -64,6 +64,7 @@ async def running(registry: kopf.OperatorRegistry) -> AsyncIterator[None]:
             yield
         finally:
             stop.set()
+    await asyncio.sleep(0.25)  # aiohttp, which kopf uses, ends TLS connections after it says it has
 
 
 async def test_the_operator_keeps_services(
