@@ -14,6 +14,7 @@ from aiohttp.client_proto import ResponseHandler
 
 from emulator.ingress.io.tls import backend_context, shows_its_name
 from emulator.ingress.model import BackendTls
+from emulator.io.transports import cut
 
 Dial = Callable[[str, int], Awaitable[socket.socket]]
 KEEPALIVE_SECONDS = 60.0  # ingress-nginx upstream-keepalive-timeout
@@ -92,7 +93,7 @@ async def connected(
                 server_hostname=(tls.server_name if tls is not None else "") if secure else None,
             )
             if tls is not None and not shows_its_name(transport, tls):
-                transport.abort()
+                cut(transport)
                 raise CannotConnect(f"{host}:{port}: its certificate is not for {tls.verified_name}")
             return made
     except CannotConnect:

@@ -18,6 +18,7 @@ from emulator.ingress.model import Header, Request, Respond
 from emulator.ingress.requests import BAD_REQUEST, UNKNOWN_CODING, UNKNOWN_VERSION, Door, by_name, read_request
 from emulator.io import clock
 from emulator.io.rawtunnel import RawTunnel, Relayed
+from emulator.io.transports import cut
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 HELD_BYTES = 64 * 1024  # of an answer, before its backend is made to wait
@@ -116,7 +117,7 @@ class Http1Incoming:
     def abort(self) -> None:
         self._keep_alive = False
         if self._request.transport is not None:
-            self._request.transport.abort()
+            cut(self._request.transport)
 
     async def tunnel(self, headers: Iterable[Header]) -> RawTunnel:
         tunnel = RawTunnel(self._request, dict(headers))

@@ -27,6 +27,7 @@ from emulator.ingress.messages import BadMessage, ResponseHead, request_head
 from emulator.ingress.model import Header
 from emulator.ingress.responses import ResponseReader
 from emulator.io.tasks import TaskOwner
+from emulator.io.transports import cut
 
 HELD_BYTES = 256 * 1024  # of an answer, before its backend is made to wait
 
@@ -134,7 +135,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         if self._transport is not None:
-            self._transport.abort()
+            cut(self._transport)
 
     # -- what the transport calls ------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ from h2.settings import SettingCodes, Settings
 from emulator.ingress.goaway import GoAway, GoAwaySplitter, goaway_frame
 from emulator.ingress.io.upstream import BrokenOff, TimedOut
 from emulator.ingress.model import Header
+from emulator.io.transports import cut
 
 MAX_STREAMS = 128  # nginx http2_max_concurrent_streams
 IDLE_SECONDS = 75.0  # nginx keepalive_timeout, of a connection without a stream
@@ -198,7 +199,7 @@ class Link(asyncio.Protocol):
     def abort(self) -> None:
         """What is under way is cut."""
         if self._transport is not None:
-            self._transport.abort()
+            cut(self._transport)
 
     # -- what streams ask -----------------------------------------------------------------------------------------------
 
