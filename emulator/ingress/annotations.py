@@ -146,8 +146,16 @@ def _tell_unknown(reading: _Reading, name: str) -> None:
         message = f"annotation {PREFIX}{name} is ignored: snippet annotations are disabled, as they are by default"
         reading.tell("SnippetRefused", message)
         return
-    instead = f"; {NOT_HONOURED[name]}" if name in NOT_HONOURED else ""
+    instead = f"; {NOT_HONOURED[name]}" if name in NOT_HONOURED else _meant(name)
     reading.tell("AnnotationNotHonoured", f"annotation {PREFIX}{name} is not honoured here{instead}")
+
+
+def _meant(name: str) -> str:
+    """The annotation that a misspelt name is closest to."""
+    from difflib import get_close_matches  # needed for mistakes only
+
+    close = get_close_matches(name, HONOURED, n=1, cutoff=0.8)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _tell_without_effect(reading: _Reading) -> None:

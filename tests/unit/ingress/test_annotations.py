@@ -193,6 +193,8 @@ def test_what_is_not_honoured_is_told() -> None:
     for name, instead in NOT_HONOURED.items():
         assert told(**{name: "x"}) == [("AnnotationNotHonoured", f"{name} is not honoured here; {instead}")]
     assert told(no_such_thing="x") == [("AnnotationNotHonoured", "no-such-thing is not honoured here")]
+    misspelt = "rewrite-targt is not honoured here; did you mean rewrite-target?"
+    assert told(rewrite_targt="/") == [("AnnotationNotHonoured", misspelt)]
 
 
 def test_what_nobody_could_see_is_not_told() -> None:
