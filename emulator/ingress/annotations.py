@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -150,6 +151,7 @@ def _tell_unknown(reading: _Reading, name: str) -> None:
     reading.tell("AnnotationNotHonoured", f"annotation {PREFIX}{name} is not honoured here{instead}")
 
 
+@lru_cache(maxsize=1024)
 def _meant(name: str) -> str:
     """The annotation that a misspelt name is closest to."""
     from difflib import get_close_matches  # needed for mistakes only
