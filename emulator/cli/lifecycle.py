@@ -13,9 +13,9 @@ from typing import Any
 
 import click
 
-from emulator.api.errors import EmulatorError
+from emulator.api.errors import EmulatorError, NotFound
 from emulator.api.kinds import CONFIG_MAP, INGRESS, INGRESS_CLASS, NODE, POD, SERVICE
-from emulator.api.meta import JsonObject, condition_of, key_of
+from emulator.api.meta import JsonObject, condition_of
 from emulator.cli.state import ClusterFolder, NotRunning, all_folders
 from emulator.config.addons import ADDON_NAMES, ADDONS, is_on
 from emulator.routing.ingressclasses import is_ours, our_classes
@@ -100,11 +100,14 @@ def status_command(obj: Any) -> None:
     folder: ClusterFolder = obj.folder
     state = folder.state()
 
-    async def look(client: HttpClient) -> list[list[JsonObject]]:
-        return [(await client.list(kind)).items for kind in (NODE, POD, SERVICE, INGRESS, INGRESS_CLASS, CONFIG_MAP)]
+    async def look(client: HttpClient) -> tuple[list[list[JsonObject]], JsonObject | None]:
+        listed = [(await client.list(kind)).items for kind in (NODE, POD, SERVICE, INGRESS, INGRESS_CLASS)]
+        try:
+            return listed, await client.get(CONFIG_MAP, ADDONS.name, ADDONS.namespace)
+        except NotFound:  # nothing was ever switched
+            return listed, None
 
-    nodes, pods, services, ingresses, classes, config_maps = call(folder, look)
-    switches = next((each for each in config_maps if key_of(each) == ADDONS), None)
+    (nodes, pods, services, ingresses, classes), switches = call(folder, look)
     off = [addon for addon in ADDON_NAMES if not is_on(switches, addon)]
     served = [ingress for ingress in ingresses if is_ours(ingress, our_classes(classes))]
     ready = sum((condition_of(pod, "Ready") or {}).get("status") == "True" for pod in pods)

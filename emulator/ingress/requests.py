@@ -15,6 +15,7 @@ from typing import Literal
 from emulator.ingress.model import Header, Request, Respond
 
 _METHOD = re.compile(r"[A-Z_-]+")
+_LENGTH = re.compile(r"[0-9]{1,18}")  # what 64 bits hold
 _NOT_IN_TARGETS = re.compile(r"[\x00-\x20\x7f]")
 _NOT_IN_HOSTS = re.compile(r"[\x00-\x20\x7f/]|\.\.")
 MAX_FIELD_BYTES = 8 * 1024  # of a header or a target: large-client-header-buffers 4 8k; their reader sees to it
@@ -61,7 +62,7 @@ def read_request(
     if method in ("TRACE", "CONNECT"):
         return NOT_ALLOWED
     length = headers.get("content-length")
-    if length is not None and not (length.isascii() and length.isdigit()):
+    if length is not None and not _LENGTH.fullmatch(length):
         return BAD_REQUEST
     if len(headers) > FEW_HEADERS and sum(map(len, headers.values())) + sum(map(len, headers)) > MAX_HEADERS_BYTES:
         return TOO_LARGE

@@ -13,18 +13,9 @@ from typing import Any
 import pytest
 
 from tests.support.api import kubectl_versions
-from tests.support.cli import Done, Kubemu, eventually, program
+from tests.support.cli import CONFIGS, Done, Kubemu, eventually, program
 
-DEFAULT_BACKEND = """\
-apiVersion: networking.k8s.io/v1beta1
-kind: Ingress
-metadata:
-   name: test-ingress
-spec:
-   backend:
-    serviceName: testsvc
-    servicePort: 80
-"""
+DEFAULT_BACKEND = (CONFIGS / "v1beta1" / "ingress-default-backend.yaml").read_text()
 DEFAULT_BACKEND_V1 = """\
 apiVersion: networking.k8s.io/v1
 kind: Ingress
@@ -37,22 +28,7 @@ spec:
       port:
         number: 80
 """
-TESTPATH = """\
-apiVersion: networking.k8s.io/v1beta1
-kind: Ingress
-metadata:
-  name: test-ingress
-  annotations:
-    nginx.ingress.kubernetes.io/rewrite-target: /
-spec:
-  rules:
-  - http:
-      paths:
-      - path: /testpath
-        backend:
-          serviceName: test
-          servicePort: 80
-"""
+TESTPATH = (CONFIGS / "v1beta1" / "ingress-path.yaml").read_text()
 TESTPATH_V1 = """\
 apiVersion: networking.k8s.io/v1
 kind: Ingress

@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import operator
 import socket
 import struct
 import time
+from functools import partial
 
 import pytest
 
@@ -189,7 +191,7 @@ async def test_an_answer_that_cannot_be_passed_on() -> None:
         for path in plays:
             assert (await talk(cluster, asks(f"/{path}"))).status == 502
             stream = client.ask(*pseudo(f"/{path}"))
-            await client.hear(until=lambda number=stream: number in client.over)  # type: ignore[misc]
+            await client.hear(until=partial(operator.contains, client.over, stream))
             assert client.statuses[stream] == "502"
         assert (client.resets, client.goaway) == ({}, None)
 
@@ -507,7 +509,7 @@ async def test_trailers_for_clients_that_read_them() -> None:
             assert (heard.body, heard.kept) == (body[3:-2], False)
             backend.heard()
             told, silent = client.ask(*pseudo(f"/{path}"), ("te", "trailers")), client.ask(*pseudo(f"/{path}"))
-            await client.hear(until=lambda pair={told, silent}: client.over >= pair)  # type: ignore[misc]
+            await client.hear(until=partial(operator.ge, client.over, {told, silent}))
             assert client.trailers.pop(told) == {"x-t": "v", "x-u": "w"}
             assert client.trailers == {}
             assert client.bodies.get(told, b"") == client.bodies.get(silent, b"") == body[3:-2]

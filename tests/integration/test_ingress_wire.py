@@ -72,6 +72,7 @@ TAKEN: dict[str, tuple[bytes, bytes]] = {  # the bytes of a request; what the ba
     "a port": (asks(host="app.test:8080"), b"\r\nX-Forwarded-Host: app.test:8080\r\n"),
     "an absolute URI": (asks("http://app.test/x?q"), b"GET /x?q HTTP/1.1\r\nHost: app.test\r\n"),
     "it goes before the Host": (asks("http://app.test/x", host="other.test"), b"Host: other.test\r\n"),
+    "a length with zeros": (posts("Content-Length: 005", body=b"hello"), b"\r\nContent-Length: 005\r\n"),
     "two slashes": (asks("//x"), b"GET //x HTTP/1.1\r\n"),
     "dots": (asks("/a/../x"), b"GET /a/../x HTTP/1.1\r\n"),
     "escapes": (asks("/%78%0d%0aX:%20y"), b"GET /%78%0d%0aX:%20y HTTP/1.1\r\n"),

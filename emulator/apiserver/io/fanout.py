@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from aiohttp import web
 
 from emulator.api.errors import ApiError
+from emulator.io.transports import cut
 from emulator.registry.io.reader import Change, Events
 from emulator.registry.options import WatchEvent
 
@@ -60,7 +61,7 @@ class Stream:
             data = self._shared_bytes(taken, memo) if self._shared else self._bytes(taken)
         except Exception:  # these events are taken: the client has to begin anew
             log.exception("a watch cannot be served")
-            transport.abort()
+            cut(transport)
             return
         if data:
             transport.write(data)

@@ -275,9 +275,8 @@ class IngressController:
             server.pre_shutdown()
         async with asyncio.TaskGroup() as group:
             for _, server in self._servers:
-                group.create_task(
-                    server.shutdown(DRAIN_SECONDS / 2)
-                )  # it waits twice: for the handler, then for its end
+                # It waits twice: for the handler, then for its end.
+                group.create_task(server.shutdown(DRAIN_SECONDS / 2))
             for both in self._http2:
                 group.create_task(both.close(DRAIN_SECONDS))
         self._servers.clear()

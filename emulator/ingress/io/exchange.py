@@ -139,7 +139,7 @@ async def _question(head: Request, proxy: Proxy, headers: list[Header], body: Bo
     if whole is None and not minor and not sized:
         whole = await body.gathered()
     if whole is not None:
-        if sized and head.headers["content-length"] != str(len(whole)):
+        if sized and int(head.headers["content-length"]) != len(whole):
             raise BrokenBody(HTTPStatus.BAD_REQUEST, "the body is not as long as it says")
         if body.exists and not sized:
             headers = [*headers, ("Content-Length", str(len(whole)))]

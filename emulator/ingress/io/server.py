@@ -156,7 +156,7 @@ class IngressServer:
         more: tuple[Header, ...],
         auth_cookies: tuple[str, ...],
     ) -> None:
-        cookies: tuple[str, ...] = ()
+        """To a backend and back. Raises Failed, BrokenBody."""
         endpoints = self._backends.endpoints(proxy)
         if not endpoints:
             instead = self._backends.instead(proxy)
@@ -170,10 +170,27 @@ class IngressServer:
         body = Body(incoming, settings.body_size_bytes)
         if settings.mirror is not None:
             self._mirrors.send(copy_of(settings.mirror, head, incoming.headers, body.whole()))
+        answered, cookies = await self._answer_of(head, proxy, endpoints, headers, body)
+        auth = settings.external_auth
+        if auth_cookies and auth is not None and sets_cookies(auth, answered.head.status):
+            cookies = (*auth_cookies, *cookies)
+        try:
+            await self._passed_back(incoming, head, answered, proxy, cookies)
+        finally:
+            answered.release()
+
+    async def _answer_of(
+        self, head: Request, proxy: Proxy, endpoints: Sequence[Endpoint], headers: list[Header], body: Body
+    ) -> tuple[BackendAnswer, tuple[str, ...]]:
+        """The answer of the first endpoint that gives a good one, and the cookies that name the endpoints asked.
+
+        Raises Failed when none does within the tries and the time of proxy-next-upstream, BrokenBody.
+        """
+        settings = proxy.settings
+        tries = min(settings.next_upstream_tries or len(endpoints), len(endpoints))
+        ends = clock.now() + settings.next_upstream_timeout_seconds if settings.next_upstream_timeout_seconds else None
+        cookies: tuple[str, ...] = ()
         failed: list[Endpoint] = []
-        tries = settings.next_upstream_tries or len(endpoints)
-        late = settings.next_upstream_timeout_seconds
-        gives_up = clock.now() + late
         while True:
             choice = self._balancer.choose(proxy, head, endpoints, self._rng, failed=failed)
             if choice is None:  # every endpoint was tried
@@ -181,26 +198,16 @@ class IngressServer:
             if choice.set_cookie:
                 cookies = (*cookies, choice.set_cookie)
             place = Place(choice.endpoint.address, choice.endpoint.port, _is_secure(proxy, head))
+            failed.append(choice.endpoint)
             try:
                 answered = await exchange.ask(self._asker(proxy), head, proxy, place, headers, body)
-                if not settings.next_statuses or not exchange.is_retried(answered, head, settings, body):
-                    break
-                failed.append(choice.endpoint)
-                if len(failed) >= min(tries, len(endpoints)) or (late and clock.now() >= gives_up):
-                    break
-                answered.release()
             except Failed as error:
-                failed.append(choice.endpoint)
-                left = len(failed) < min(tries, len(endpoints))
-                is_late = late and clock.now() >= gives_up
-                if is_late or not (left and error.retry and error.retry in settings.next_upstream):
+                if error.retry not in settings.next_upstream or _is_last(failed, tries, ends):
                     raise
-        auth = settings.external_auth
-        if auth_cookies and auth is not None and sets_cookies(auth, answered.head.status):
-            cookies = (*auth_cookies, *cookies)
-        try:
-            await self._passed_back(incoming, head, answered, proxy, cookies)
-        finally:
+                continue
+            is_good = not settings.next_statuses or not exchange.is_retried(answered, head, settings, body)
+            if is_good or _is_last(failed, tries, ends):
+                return answered, cookies
             answered.release()
 
     async def _passed_back(
@@ -258,6 +265,11 @@ class IngressServer:
                 return verdict(auth, head, *answer)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             return Respond(HTTPStatus.INTERNAL_SERVER_ERROR, f"the auth server does not answer: {error}")
+
+
+def _is_last(failed: Sequence[Endpoint], tries: int, ends: float | None) -> bool:
+    """Whether nobody else is asked after these."""
+    return len(failed) >= tries or (ends is not None and clock.now() >= ends)
 
 
 def _is_secure(proxy: Proxy, head: Request) -> bool | BackendTls:

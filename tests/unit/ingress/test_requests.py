@@ -127,8 +127,8 @@ def test_hosts(text: str, host: str | None) -> None:
 
 
 LENGTHS = [
-    *((text, True) for text in ("0", "5", "007", "9" * 30)),
-    *((text, False) for text in ("", " ", "-5", "+5", "5 ", " 5", "5x", "0x5", "1_0", "5.0", "1e3", "5, 5", "5,6", "²5", "\u0665")),
+    *((text, True) for text in ("0", "5", "007", "9" * 18)),
+    *((text, False) for text in ("9" * 30, "9" * 5000, "", " ", "-5", "+5", "5 ", " 5", "5x", "0x5", "1_0", "5.0", "1e3", "5, 5", "5,6", "²5", "\u0665")),
 ]  # fmt: skip
 
 
