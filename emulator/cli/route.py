@@ -6,7 +6,7 @@ import base64
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -44,8 +44,8 @@ def explain_url(
     obj: Any, url: str, method: str = "GET", headers: tuple[str, ...] = (), client: str = "127.0.0.1"
 ) -> int:
     """Print what becomes of the request; 0 when a backend or a redirect answers it. Raises EmulatorError."""
-    request = request_of(url, method, headers, client)
-    request.https_port = https_port_of(obj.folder.state(), request.port)
+    asked = request_of(url, method, headers, client)
+    request = replace(asked, https_port=https_port_of(obj.folder.state(), asked.port))
     rules = call(obj.folder, read_rules)
     router = rules.router
     decision = router.decide(request, rng=secrets.randbelow, explain=True)
