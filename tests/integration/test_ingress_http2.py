@@ -162,21 +162,28 @@ async def test_a_backend_that_leaves_ends_its_calls(cluster: Cluster) -> None:
     """A server that is stopped says GOAWAY and answers what it has begun; a new call finds nobody."""
     async with backend(Echo()) as (server, port), called(cluster, pair(HOST), port) as channel:
 
-        async def call_until_refused() -> None:
+        async def call_until_refused() -> grpc.StatusCode:
             while True:
-                await channel.unary_unary("/Echo/Unary")(b"x")
+                try:
+                    await channel.unary_unary("/Echo/Unary")(b"x")
+                except grpc.aio.AioRpcError as refused:
+                    return refused.code()
 
         chat = channel.stream_stream("/Echo/Chat")()
         await chat.write(b"one")
         assert await chat.read() == b"heard one"
-        async with asyncio.TaskGroup() as group:
-            group.create_task(server.stop(5))
-            with pytest.raises(grpc.aio.AioRpcError) as refused:
-                await call_until_refused()
+        ingress: Any = cluster.ingress
+        [link] = ingress._requests._http2._open
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            group.create_task(server.stop(10))
+            code = group.create_task(call_until_refused())
+            while not link.leaving:  # until GOAWAY has come
+                await asyncio.sleep(0.01)
             await chat.write(b"two")
             assert await chat.read() == b"heard two"
             await chat.done_writing()
-        assert refused.value.code() is grpc.StatusCode.UNAVAILABLE  # what gRPC makes of 502
+            assert await chat.read() == grpc.aio.EOF
+        assert await code is grpc.StatusCode.UNAVAILABLE  # what gRPC makes of 502
 
 
 async def test_curl_speaks_it_too(cluster: Cluster) -> None:
